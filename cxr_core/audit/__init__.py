@@ -1,0 +1,1 @@
+"""A model's chain of records, re-derived and compared. Reads what it is given; fetches nothing."""

@@ -1,0 +1,1 @@
+"""Records to a cohort: views, labels, duplicates, patient groups, quotas. Every exclusion keeps its reason."""

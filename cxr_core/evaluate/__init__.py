@@ -1,0 +1,1 @@
+"""Predictions to evidence: points, intervals, tables, figures. Decides nothing."""

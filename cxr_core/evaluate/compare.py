@@ -1,0 +1,168 @@
+"""Two models on the same images: two tables of predictions in, their paired differences out.
+
+Only images that both were tested on, leak-free for both, are compared; an image is known by the digest of its bytes.
+Both are judged by the first table's labels, so that a corrected label does not count as a change of the model.
+
+Laws: comparing a table with itself gives differences of 0; where labels agree, swapping the two turns every difference
+round; what cannot be had is null and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from cxr_core.digests import digest_value
+from cxr_core.errors import EvidenceError
+from cxr_core.evaluate.estimates import Arrays, Draft, macro_auc, proportion, settle
+from cxr_core.evaluate.predictions import Prediction, digest_predictions
+from cxr_core.stats.paired import mcnemar
+
+__all__ = ["Comparison", "Difference", "compare", "compare_predictions", "comparison_digest"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Difference(_Record):
+    """First minus second, with its patient-cluster bootstrap interval."""
+
+    first: float | None
+    second: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    why: str
+
+
+class Comparison(_Record):
+    """Two models on ``n`` images of ``groups`` patients; the digests say which predictions were compared."""
+
+    first_predictions: str
+    second_predictions: str
+    confidence: float
+    # Images both were tested on, and those of them that are leak-free for both: the ones compared.
+    shared: int = Field(ge=0)
+    n: int = Field(ge=0)
+    groups: int = Field(ge=0)
+    # Compared images whose label is another in the second table.
+    relabelled: int = Field(ge=0)
+    accuracy: Difference
+    macro_auc: Difference
+    only_first_right: int = Field(ge=0)
+    only_second_right: int = Field(ge=0)
+    # McNemar's exact two-sided p; null without a compared image.
+    mcnemar_p: float | None
+
+
+def compare(
+    first: Sequence[Prediction], second: Sequence[Prediction], *, confidence: float, resamples: int, seed: int
+) -> Comparison:
+    """Compare two models image by image.
+
+    Args:
+        first: Checked predictions; of the candidate, where a decision is to read the result.
+        second: Checked predictions; of the champion.
+        confidence: Two-sided coverage of the differences' intervals, in (0, 1).
+        resamples: Samples of the patient-cluster bootstrap.
+        seed: Of the bootstrap.
+    """
+    theirs = {row.sha256: row for row in second}
+    shared = sorted((row for row in first if row.sha256 in theirs), key=lambda row: row.sha256)
+    mine = [row for row in shared if row.leak_free and theirs[row.sha256].leak_free]
+    others = [replace(theirs[row.sha256], label=row.label) for row in mine]
+    sides = Arrays.of(mine), Arrays.of(others)
+    everyone = np.ones(len(mine), dtype=bool)
+    pairs = {
+        "accuracy": [proportion(side.correct, everyone, confidence=confidence) for side in sides],
+        "macro_auc": [macro_auc(side) for side in sides],
+    }
+    drafts = {name: _difference(*pair) for name, pair in pairs.items()}
+    groups = [row.group for row in mine]
+    settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
+    differences = {
+        name: Difference(
+            first=pairs[name][0].value,
+            second=pairs[name][1].value,
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            why=estimate.why,
+        )
+        for name, estimate in settled.items()
+    }
+    only_first, only_second, p = _discordant(sides[0].correct, sides[1].correct)
+    return Comparison(
+        first_predictions=digest_predictions(first),
+        second_predictions=digest_predictions(second),
+        confidence=confidence,
+        shared=len(shared),
+        n=len(mine),
+        groups=len(set(groups)),
+        relabelled=sum(theirs[row.sha256].label != row.label for row in mine),
+        accuracy=differences["accuracy"],
+        macro_auc=differences["macro_auc"],
+        only_first_right=only_first,
+        only_second_right=only_second,
+        mcnemar_p=p,
+    )
+
+
+def compare_predictions(
+    first: Sequence[Prediction],
+    second: Sequence[Prediction],
+    *,
+    names: tuple[str, str],
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The comparison as plain JSON, with a sentence for people as ``text``; arguments as for :func:`compare`."""
+    comparison = compare(first, second, confidence=confidence, resamples=resamples, seed=seed)
+    return {**comparison.model_dump(mode="json"), "text": _words(comparison, *names)}
+
+
+def comparison_digest(comparison: Comparison) -> str:
+    """``sha256:<hex>`` of the comparison as JSON."""
+    return digest_value(comparison.model_dump(mode="json"))
+
+
+def _words(comparison: Comparison, first: str, second: str) -> str:
+    where = (
+        f"{first} against {second}: {comparison.n} of {comparison.shared} images tested by both are leak-free for both"
+    )
+    accuracy = comparison.accuracy
+    if accuracy.value is None or comparison.mcnemar_p is None:
+        return f"{where}; no difference can be given. {accuracy.why}"
+    return (
+        f"{where}; difference in accuracy {accuracy.value:+.3f} ({accuracy.low:+.3f} to {accuracy.high:+.3f}), right "
+        f"with one alone {comparison.only_first_right} : {comparison.only_second_right}, "
+        f"McNemar's p = {comparison.mcnemar_p:.3f}."
+    )
+
+
+def _difference(first: Draft, second: Draft) -> Draft:
+    mine, theirs = first.statistic, second.statistic
+    if mine is None or theirs is None or first.value is None or second.value is None:
+        return Draft(method="cluster_bootstrap", n=first.n, why=first.why or second.why)
+    return Draft(
+        method="cluster_bootstrap",
+        n=first.n,
+        value=first.value - second.value,
+        statistic=lambda weights: mine(weights) - theirs(weights),
+    )
+
+
+def _discordant(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, float | None]:
+    try:
+        test = mcnemar(first.tolist(), second.tolist())
+    except EvidenceError:
+        # No image to compare: the caller reads n = 0.
+        return 0, 0, None
+    return test.only_first, test.only_second, test.p

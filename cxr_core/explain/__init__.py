@@ -1,0 +1,1 @@
+"""Checkpoint to Grad-CAM panels and what they can be trusted for."""

@@ -1,0 +1,199 @@
+"""The ingest stage: one pinned source to ``data/raw/<source>/`` in a workspace.
+
+Laws: files = records + excluded + quarantined, over the image files of the listing; the same pin, key and code give the
+same bytes; the folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxr_core.classes import Source
+from cxr_core.digests import keyed_digest
+from cxr_core.errors import SourceError
+from cxr_core.files import write_json
+from cxr_core.imaging.hashing import THUMBNAIL_PIXELS
+from cxr_core.ingest.connectors import CONNECTORS
+from cxr_core.ingest.examine import Examined, Task, Unusable, examine, quarantine_path
+from cxr_core.ingest.faults import DECODER_DIED
+from cxr_core.ingest.layout import Candidate, Layout, Tree
+from cxr_core.ingest.listing import list_source
+from cxr_core.ingest.pins import PINS_PATH, check_pin, read_pins
+from cxr_core.ingest.pool import Died, map_in_order, processors
+from cxr_core.ingest.record import Exclusion, Quarantined, Record, image_name, write_rows
+from cxr_core.params import Params
+
+__all__ = ["run"]
+
+Progress = Callable[[int, int], None]
+
+# PS3.3, C.7.3.1.1.1: computed, digital and plain radiography are what the other sources call an X-ray.
+_RADIOGRAPHY = frozenset({"CR", "DX", "RG"})
+
+
+def run(
+    source: Source,
+    *,
+    workspace: Path,
+    address: Path,
+    patient_key: bytes,
+    params: Params,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Ingest a source; one that ``params.ingest.sources`` leaves out gives empty tables, and its address is not read.
+
+    Args:
+        source: Which of the four.
+        workspace: The folder that holds ``data/``.
+        address: The source's folder.
+        patient_key: Key of the patients' digests.
+        params: The run's parameters.
+        progress: Called with (files done, files in all).
+
+    Returns:
+        The summary that ``summary.json`` holds.
+
+    Raises:
+        SourceError: The source is absent, not pinned, differs from its pin, or has another layout.
+    """
+    raw = workspace / "data" / "raw"
+    partial = raw / f".{source}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if source in params.ingest.sources:
+        tree = _checked_tree(source, workspace=workspace, address=address)
+        layout = CONNECTORS[source](tree)
+        summary = _fill(partial, tree, layout, patient_key=patient_key, progress=progress)
+    else:
+        summary = _write(partial, source, records=[], thumbnails=[], exclusions=[], quarantined=[], pin=None, others=0)
+    shutil.rmtree(raw / source, ignore_errors=True)
+    partial.rename(raw / source)
+    return summary
+
+
+def _checked_tree(source: Source, *, workspace: Path, address: Path) -> Tree:
+    pins = workspace / PINS_PATH
+    if not pins.is_file():
+        raise SourceError(
+            f"Expected {PINS_PATH} in {workspace}.", reason="no_pins", hint=f"`git checkout {PINS_PATH}`."
+        )
+    listing = list_source(address)
+    check_pin(source, read_pins(pins.read_text(encoding="utf-8"))[source], listing)
+    return Tree(source=source, root=address, listing=listing)
+
+
+def _fill(out: Path, tree: Tree, layout: Layout, *, patient_key: bytes, progress: Progress | None) -> dict[str, Any]:
+    candidates = sorted(layout.candidates, key=lambda candidate: candidate.path)
+    tasks = [Task(root=tree.root, path=c.path, sha256=tree.images[c.path].sha256, out=out) for c in candidates]
+    records: list[Record] = []
+    thumbnails: list[np.ndarray] = []
+    quarantined: list[Quarantined] = []
+    outcomes = map_in_order(examine, tasks, workers=processors())
+    for done, (candidate, outcome) in enumerate(zip(candidates, outcomes, strict=True), 1):
+        match outcome:
+            case Examined():
+                records.append(_record(tree, candidate, outcome, patient_key=patient_key))
+                thumbnails.append(outcome.thumbnail)
+            case Unusable(reason=reason, detail=detail):
+                quarantined.append(_quarantined(tree, candidate, reason=reason, detail=detail))
+            case Died():
+                held = quarantine_path(out, tree.images[candidate.path].sha256)
+                held.parent.mkdir(exist_ok=True)
+                shutil.copyfile(tree.root / candidate.path, held)
+                words = "Decoding ended its worker process: a crash, or memory ran out."
+                quarantined.append(_quarantined(tree, candidate, reason=DECODER_DIED, detail=words))
+        if progress is not None:
+            progress(done, len(candidates))
+    return _write(
+        out,
+        tree.source,
+        records=records,
+        thumbnails=thumbnails,
+        exclusions=layout.exclusions,
+        quarantined=quarantined,
+        pin=tree.listing.revision,
+        others=tree.listing.files - len(tree.images),
+    )
+
+
+def _record(tree: Tree, candidate: Candidate, image: Examined, *, patient_key: bytes) -> Record:
+    """The source's words, and the DICOM file's where the source has none."""
+    facts, entry = image.dicom, tree.images[candidate.path]
+    modality = candidate.modality or (facts.modality if facts else "")
+    # An image without a patient is its own patient: nothing says that two such images are one person's.
+    patient = candidate.patient or (facts.patient_id if facts else "") or f"file {candidate.path}"
+    return Record(
+        name=image_name(tree.source, candidate.path),
+        source=tree.source,
+        path=candidate.path,
+        sha256=entry.sha256,
+        bytes=entry.bytes,
+        finding=candidate.finding,
+        modality="X-ray" if modality in _RADIOGRAPHY else modality,
+        view=candidate.view or (facts.view if facts else ""),
+        patient=keyed_digest(patient_key, f"{tree.source}:{patient}"),
+        sex=candidate.sex or (facts.sex if facts else ""),
+        age_years=facts.age_years if candidate.age_years is None and facts else candidate.age_years,
+        origin_url=candidate.origin_url,
+        licence=candidate.licence,
+        label_provenance=candidate.label_provenance,
+        width=image.width,
+        height=image.height,
+        mode=image.mode,
+        pixel_sha256=image.pixel_sha256,
+        phash=image.phash,
+        synthetic=tree.listing.synthetic,
+    )
+
+
+def _quarantined(tree: Tree, candidate: Candidate, *, reason: str, detail: str) -> Quarantined:
+    entry = tree.images[candidate.path]
+    return Quarantined(
+        name=image_name(tree.source, candidate.path),
+        path=candidate.path,
+        sha256=entry.sha256,
+        bytes=entry.bytes,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _write(
+    out: Path,
+    source: Source,
+    *,
+    records: Sequence[Record],
+    thumbnails: Sequence[np.ndarray],
+    exclusions: Sequence[Exclusion],
+    quarantined: Sequence[Quarantined],
+    pin: str | None,
+    others: int,
+) -> dict[str, Any]:
+    (out / "files").mkdir(exist_ok=True)
+    write_rows(out / "records.jsonl", records)
+    write_rows(out / "exclusions.jsonl", exclusions)
+    write_rows(out / "quarantine.jsonl", quarantined)
+    # Records are made in the order of their paths, which is the order of their names.
+    stack = np.stack(thumbnails) if thumbnails else np.zeros((0, THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), np.uint8)
+    np.save(out / "thumbnails.npy", stack)  # uint8 (N, 64, 64)
+    excluded = sum(exclusion.sha256 is not None for exclusion in exclusions)
+    summary = {
+        "schema": 1,
+        "source": source,
+        "pin": pin,
+        # Image files: files = records + excluded + quarantined.
+        "files": len(records) + excluded + len(quarantined),
+        "records": len(records),
+        "excluded": excluded,
+        "quarantined": len(quarantined),
+        # Rows without a file of their own, and files that are no images by their name (tables, texts).
+        "excluded_rows": len(exclusions) - excluded,
+        "other_files": others,
+    }
+    write_json(out / "summary.json", summary)
+    return summary

@@ -1,0 +1,133 @@
+"""Architecture and pixels in, network, its input and its probabilities out: what training and serving share.
+
+Shapes: n images, S pixels a side, C = 3 classes. Pixels are grey uint8 (n, S, S), 0 black.
+Laws: the same seed gives the same network; one function makes the network's input, in training and in service;
+probabilities are float64, in [0, 1], and each row sums to 1.
+
+Served models carry this module: it imports torch, torchvision, numpy and nothing heavier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_core.classes import CLASSES
+from cxr_core.errors import WeightsError
+from cxr_core.model.vision import models
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "UsedPrecision",
+    "autocast",
+    "build",
+    "has_fast_bf16",
+    "probabilities",
+    "resolve_precision",
+    "to_input",
+]
+
+UsedPrecision = Literal["bf16", "fp32"]
+
+# Per channel, of pixels in [0, 1]: what torchvision's ImageNet weights were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "resnet18": models.resnet18,
+    "resnet34": models.resnet34,
+    "resnet50": models.resnet50,
+}
+# Instruction sets with bfloat16 dot products (x86 AVX-512 and AMX, Arm); elsewhere oneDNN emulates them.
+_BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+
+
+def build(architecture: str, *, seed: int, n_classes: int = len(CLASSES)) -> nn.Module:
+    """A ResNet (He et al. 2016) with a head ``fc`` of ``n_classes`` outputs, initialised from a seed.
+
+    Its convolutions hold their weights channels last, as ``to_input`` makes pixels. The caller's random state is
+    untouched.
+
+    Raises:
+        WeightsError: The architecture is none of ours.
+    """
+    if architecture not in _ARCHITECTURES:
+        raise WeightsError(
+            f"Expected an architecture among {', '.join(_ARCHITECTURES)}; found {architecture!r}.",
+            reason="unknown_architecture",
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _ARCHITECTURES[architecture](weights=None, num_classes=n_classes)
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  (missing in torch's stubs)
+
+
+def to_input(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """Pixels as the network reads them: three equal channels, each with ImageNet's mean and deviation taken out.
+
+    Args:
+        pixels: uint8 (n, S, S).
+
+    Returns:
+        float32 (n, 3, S, S), channels last in memory: the layout that CPU convolutions are fastest in.
+    """
+    # A copy: torch may not share a read-only memory map, and one byte a pixel is cheap.
+    grey = torch.from_numpy(np.array(pixels)).unsqueeze(-1).float()  # (n, S, S, 1)
+    deviation = torch.tensor(IMAGENET_STD)
+    # (g / 255 - mean) / std in one pass over memory: g * scale + shift.
+    scale = 1.0 / (255.0 * deviation)
+    shift = -torch.tensor(IMAGENET_MEAN) / deviation
+    return torch.addcmul(shift, grey, scale).permute(0, 3, 1, 2)  # (n, S, S, 3) seen as (n, 3, S, S)
+
+
+def has_fast_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 by itself; emulated, it is some twenty times slower than float32."""
+    found = torch.cpu.get_capabilities()
+    return any(bool(found.get(name)) for name in _BF16_INSTRUCTIONS)
+
+
+def resolve_precision(choice: Literal["auto", "bf16", "fp32"]) -> UsedPrecision:
+    """The precision that a run uses: ``auto`` is bf16 where the CPU has it, else fp32."""
+    if choice == "auto":
+        return "bf16" if has_fast_bf16() else "fp32"
+    return choice
+
+
+def autocast(precision: UsedPrecision) -> torch.autocast:
+    """The context of a forward pass: bfloat16 products over float32 weights, or plain float32."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def probabilities(
+    network: nn.Module, images: NDArray[np.uint8], *, precision: UsedPrecision, batch_size: int = 16
+) -> NDArray[np.float64]:
+    """Class probabilities (softmax of the paper's class score) in evaluation mode.
+
+    The network's mode is put back as it was; its weights and running statistics are not changed.
+
+    Args:
+        network: C outputs an image.
+        images: uint8 (n, S, S); may be memory-mapped.
+        precision: Of the forward pass; the softmax is float64.
+        batch_size: Images a forward pass; bounds memory, not the result beyond rounding.
+
+    Returns:
+        float64 (n, C), in ``CLASSES`` order.
+    """
+    was_training = network.training
+    network.eval()
+    rows: list[torch.Tensor] = []
+    try:
+        with torch.inference_mode(), autocast(precision):
+            for start in range(0, len(images), batch_size):
+                logits = network(to_input(images[start : start + batch_size]))  # (b, C)
+                rows.append(torch.softmax(logits.double(), dim=1))
+    finally:
+        network.train(was_training)
+    return torch.cat(rows).numpy() if rows else np.empty((0, len(CLASSES)), dtype=np.float64)

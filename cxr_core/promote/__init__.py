@@ -1,0 +1,1 @@
+"""Evidence, policy and champion to a decision. Moves no alias and reads no store."""

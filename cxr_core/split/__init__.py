@@ -1,0 +1,1 @@
+"""Cohort to folds, per protocol. Decides who tests whom; never looks at a pixel."""

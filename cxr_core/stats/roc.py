@@ -1,0 +1,192 @@
+"""The ROC curve of one score, its area (AUC), and how sure the area is.
+
+Legend: m positives, n negatives, N = m + n.
+
+Laws: only the order of scores matters; a tie counts one half; the AUC of the negated score is one minus the AUC; the
+AUC equals the Mann–Whitney statistic over m n, and the area under the curve's trapezoids.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize
+
+from cxr_core.errors import EvidenceError
+from cxr_core.stats.intervals import Interval, normal_quantile
+
+__all__ = ["Auc", "RocCurve", "delong_auc", "delong_difference", "roc_curve", "weighted_auc"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Auc:
+    """An AUC with its interval; ``method`` says which interval it is."""
+
+    value: float
+    variance: float
+    low: float
+    high: float
+    positives: int
+    negatives: int
+    method: Literal["delong", "newcombe"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RocCurve:
+    """Corners of the curve from (0, 0) to (1, 1), one a distinct score, from the highest score down."""
+
+    false_positive_rate: NDArray[np.float64]
+    true_positive_rate: NDArray[np.float64]
+
+
+def roc_curve(positive: ArrayLike, score: ArrayLike) -> RocCurve:
+    """Sweep the threshold over every distinct score.
+
+    Args:
+        positive: Truth (N,), boolean.
+        score: Score (N,), higher means more likely positive.
+
+    Raises:
+        EvidenceError: Lengths differ, a score is not finite, or a side is empty.
+    """
+    truth, values = _checked(positive, score, least=1)
+    order = np.argsort(-values, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)
+    hits = np.cumsum(truth[order])[ends]
+    misses = ends + 1 - hits
+    return RocCurve(
+        false_positive_rate=np.concatenate([[0.0], misses / misses[-1]]),
+        true_positive_rate=np.concatenate([[0.0], hits / hits[-1]]),
+    )
+
+
+def delong_auc(positive: ArrayLike, score: ArrayLike, *, confidence: float) -> Auc:
+    """AUC with DeLong's variance (DeLong, DeLong and Clarke-Pearson 1988, by the mid-ranks of Sun and Xu 2014).
+
+    DeLong's interval is ± z standard errors, cut to [0, 1]. Where the scores separate the classes entirely its variance
+    is 0 and it would claim certainty from any n; there the score interval of Newcombe (2006, method 5) is given.
+
+    Args:
+        positive: Truth (N,), boolean.
+        score: Score (N,), higher means more likely positive.
+        confidence: Two-sided coverage, in (0, 1).
+
+    Raises:
+        EvidenceError: Lengths differ, a score is not finite, or a side has fewer than two (no variance).
+    """
+    truth, values = _checked(positive, score, least=2)
+    by_positive, by_negative = _components(truth, values)
+    m, n = len(by_positive), len(by_negative)
+    value = float(by_positive.mean())
+    variance = float(by_positive.var(ddof=1) / m + by_negative.var(ddof=1) / n)
+    if variance > 0:
+        half = normal_quantile(confidence) * math.sqrt(variance)
+        low, high, method = max(0.0, value - half), min(1.0, value + half), "delong"
+    else:
+        limits = _newcombe(value, m, n, confidence)
+        low, high, method = limits.low, limits.high, "newcombe"
+    return Auc(value=value, variance=variance, low=low, high=high, positives=m, negatives=n, method=method)
+
+
+def delong_difference(positive: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> tuple[float, float]:
+    """Difference of two AUCs of the same images and its DeLong variance, covariance included.
+
+    Args:
+        positive: Truth (N,), boolean.
+        score_a: First score (N,).
+        score_b: Second score (N,).
+
+    Returns:
+        AUC(a) − AUC(b), and the variance of that difference.
+
+    Raises:
+        EvidenceError: As for :func:`delong_auc`.
+    """
+    truth, values_a = _checked(positive, score_a, least=2)
+    _, values_b = _checked(positive, score_b, least=2)
+    positive_a, negative_a = _components(truth, values_a)
+    positive_b, negative_b = _components(truth, values_b)
+    by_positive, by_negative = positive_a - positive_b, negative_a - negative_b
+    variance = by_positive.var(ddof=1) / len(by_positive) + by_negative.var(ddof=1) / len(by_negative)
+    return float(by_positive.mean()), float(variance)
+
+
+def weighted_auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
+    """AUC of many reweighted samples at once, as a bootstrap needs them.
+
+    Args:
+        positive: Truth (N,), boolean.
+        score: Score (N,).
+        weights: How often each row stands in each sample (B, N), at least 0.
+
+    Returns:
+        AUC a sample (B,); NaN where a sample holds no positive or no negative, for the bootstrap to leave out.
+
+    Raises:
+        EvidenceError: Lengths differ or a score is not finite.
+    """
+    truth, values = _checked(positive, score, least=0)
+    order = np.argsort(values, kind="stable")
+    counts = np.asarray(weights, dtype=np.float64)[:, order]  # (B, N), scores ascending
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) > 0]))
+    positives = np.add.reduceat(counts * truth[order], starts, axis=1)  # (B, distinct scores)
+    negatives = np.add.reduceat(counts * ~truth[order], starts, axis=1)
+    below = np.cumsum(negatives, axis=1) - negatives
+    wins = (positives * (below + negatives / 2)).sum(axis=1)
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def _components(truth: NDArray[np.bool_], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """DeLong's structural components V10 (m,) and V01 (n,): each image's share of won comparisons."""
+    high, low = values[truth], values[~truth]
+    m, n = len(high), len(low)
+    ranks = _midranks(np.concatenate([high, low]))
+    by_positive = (ranks[:m] - _midranks(high)) / n
+    by_negative = 1 - (ranks[m:] - _midranks(low)) / m
+    return by_positive, by_negative
+
+
+def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank of each value from 1; ties share their mean rank."""
+    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[index]
+
+
+def _newcombe(value: float, m: int, n: int, confidence: float) -> Interval:
+    z = normal_quantile(confidence)
+    star = (m + n) / 2 - 1
+
+    def excess(area: float) -> float:
+        variance = area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (m * n)
+        return (value - area) ** 2 - z * z * variance
+
+    # The variance is 0 only where every comparison ends alike: all won (1), all lost (0) or all tied (0.5). At 0 and 1
+    # that end is itself a root of the score equation; the other root is the limit wanted.
+    tiny = 1e-12
+    low = 0.0 if value == 0 else cast(float, optimize.brentq(excess, tiny, value - tiny))
+    high = 1.0 if value == 1 else cast(float, optimize.brentq(excess, value + tiny, 1 - tiny))
+    return Interval(low=low, high=high)
+
+
+def _checked(positive: ArrayLike, score: ArrayLike, *, least: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    truth, values = np.asarray(positive, dtype=bool), np.asarray(score, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != values.shape:
+        raise EvidenceError(
+            f"Expected one truth and one score an image, found shapes {truth.shape} and {values.shape}.",
+            reason="length_mismatch",
+        )
+    if not np.isfinite(values).all():
+        raise EvidenceError("Expected finite scores, found NaN or infinity.", reason="not_finite")
+    m = int(truth.sum())
+    n = len(truth) - m
+    if min(m, n) < least:
+        raise EvidenceError(
+            f"An ROC curve needs at least {least} images on each side, found {m} positive and {n} negative.",
+            reason="too_few",
+        )
+    return truth, values

@@ -1,0 +1,155 @@
+"""One fold, or the refit on all images, from pixels to a checkpoint and predictions of images it never saw.
+
+Laws: no row is in two of train, validation and test; the initial weights depend on the seed alone and the order of
+images on seed and fold, so that folds differ in their data only; the checkpoint is the last epoch's, as in the paper,
+never the one that did best on the validation images.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_core.errors import TrainingError
+from cxr_core.model import checkpoint
+from cxr_core.model.network import UsedPrecision, build, probabilities, resolve_precision
+from cxr_core.model.weights import WeightsRecord, load_initial
+from cxr_core.params import TrainParams
+from cxr_core.train.loop import EpochResult, Progress, derive_seed, fit, reproducible
+
+__all__ = ["FoldResult", "start", "train_fold"]
+
+Rows = NDArray[np.integer]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoldResult:
+    """What training a fold gave.
+
+    Attributes:
+        fold: Which images it tests; None for the refit on all.
+        epochs: Every epoch, in order.
+        predictions: float64 (n_test, 3), in the order of ``test_idx``; (0, 3) for a refit.
+        checkpoint: The safetensors file.
+        digest: ``sha256:<hex>`` of its bytes.
+        weights: What the network started from.
+        precision: The one used.
+        seconds: From pixels to predictions.
+    """
+
+    fold: int | None
+    epochs: tuple[EpochResult, ...]
+    predictions: NDArray[np.float64]
+    checkpoint: Path
+    digest: str
+    weights: WeightsRecord
+    precision: UsedPrecision
+    seconds: float
+
+
+def train_fold(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    *,
+    train_idx: Rows,
+    val_idx: Rows,
+    test_idx: Rows,
+    fold: int | None,
+    params: TrainParams,
+    checkpoint_path: Path,
+    cache: Path,
+    registry: Callable[[str], Path] | None = None,
+    on_epoch: Callable[[EpochResult], None] | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+) -> FoldResult:
+    """Train, save, predict.
+
+    Args:
+        images: uint8 (N, S, S), may be memory-mapped.
+        labels: int (N,), indices into ``CLASSES``.
+        train_idx: Rows that train.
+        val_idx: Rows that validate; empty for a refit.
+        test_idx: Rows that are predicted; empty for a refit.
+        fold: The fold's number; None for the refit.
+        params: ``train`` of params.yaml.
+        checkpoint_path: Where the safetensors file goes.
+        cache: Folder for downloaded weights.
+        registry: Resolves ``MODEL@ALIAS`` to a checkpoint file.
+        on_epoch: Called after each epoch.
+        on_step: Called after each training step.
+
+    Raises:
+        TrainingError: ``rows_shared``, ``rows_outside``, ``too_few_images`` or ``non_finite_loss``.
+        WeightsError: The initial weights cannot be had.
+    """
+    began = time.perf_counter()
+    _check_rows({"train": train_idx, "validation": val_idx, "test": test_idx}, n=len(labels), stored=len(images))
+    network, weights = start(params, cache=cache, registry=registry)
+    epochs: list[EpochResult] = []
+    for result in fit(
+        network,
+        images,
+        labels,
+        train_idx=train_idx,
+        val_idx=val_idx,
+        params=params,
+        order_seed=derive_seed(params.seed, "order", "refit" if fold is None else fold),
+        on_step=on_step,
+    ):
+        epochs.append(result)
+        if on_epoch is not None:
+            on_epoch(result)
+    precision = resolve_precision(params.precision)
+    about = checkpoint.About(architecture=params.architecture, size=int(images.shape[1]), precision=precision)
+    digest = checkpoint.save(checkpoint_path, network, about)
+    with reproducible(threads=params.threads):
+        predictions = probabilities(network, images[test_idx], precision=precision, batch_size=params.batch_size)
+    return FoldResult(
+        fold=fold,
+        epochs=tuple(epochs),
+        predictions=predictions,
+        checkpoint=checkpoint_path,
+        digest=digest,
+        weights=weights,
+        precision=precision,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def start(
+    params: TrainParams, *, cache: Path, registry: Callable[[str], Path] | None = None
+) -> tuple[nn.Module, WeightsRecord]:
+    """The network every fold starts from.
+
+    Raises:
+        WeightsError: The initial weights cannot be had.
+    """
+    network = build(params.architecture, seed=derive_seed(params.seed, "init"))
+    return network, load_initial(
+        network, params.weights, architecture=params.architecture, cache=cache, registry=registry
+    )
+
+
+def _check_rows(parts: dict[str, Rows], *, n: int, stored: int) -> None:
+    if n != stored:
+        raise TrainingError(f"Expected one label an image; found {n} for {stored}.", reason="rows_outside")
+    for name, rows in parts.items():
+        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= n):
+            raise TrainingError(
+                f"Expected {name} rows in 0 .. {n - 1}; found {int(rows.min())} .. {int(rows.max())}.",
+                reason="rows_outside",
+            )
+    for (one, ones), (other, others) in combinations(parts.items(), 2):
+        if len(shared := np.intersect1d(ones, others)):
+            raise TrainingError(
+                f"Expected no image in two parts of a fold; {len(shared)} are in {one} and {other}, first row "
+                f"{int(shared[0])}.",
+                reason="rows_shared",
+            )

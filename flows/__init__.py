@@ -1,0 +1,1 @@
+"""Prefect flows and the ``cxr`` command. A flow reads as a table of contents: one call a stage."""

@@ -1,0 +1,80 @@
+"""``retrain``: from sources to a decision, one call a stage."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from tasks.curate import curate
+from tasks.data import version_data
+from tasks.evaluate import evaluate
+from tasks.explain import explain
+from tasks.ingest import ingest
+from tasks.plan import make_plan
+from tasks.prepare import prepare
+from tasks.promote import promote, register
+from tasks.report import report_of
+from tasks.retrains import find_retrain, open_retrain
+from tasks.run import open_run
+from tasks.split import split
+from tasks.train import train
+
+__all__ = ["retrain"]
+
+
+@flow(name="retrain")
+def retrain(
+    overrides: list[str] | None = None,
+    workspace: str | None = None,
+    program: str = "cxr retrain",
+    unpinned: bool = False,
+) -> dict[str, Any]:
+    """Retrain, judge and promote; what has not changed since an earlier run is reused.
+
+    Args:
+        overrides: ``key=value`` for params.yaml.
+        workspace: A folder to run in; by default one under ``CXR_HOME``.
+        program: What was called, as the MLflow run names its source.
+        unpinned: Start without the checkout's pins, as the demo does on its phantoms.
+    """
+    began = time.monotonic()
+    folder = Path(workspace) if workspace else None
+    with open_run(overrides or [], program=program, folder=folder, unpinned=unpinned) as run:
+        ingest(run)
+        cohort = curate(run)
+        prepare(run)
+        split(run)
+        plan = make_plan(run)
+        if found := find_retrain(run, plan):
+            decision = promote(run, found.version)
+            return report_of(
+                run,
+                parent=found.parent,
+                folds=found.folds,
+                refit=found.refit,
+                evidence=found.evidence,
+                decision=decision,
+                seconds=time.monotonic() - began,
+            )
+        data = version_data(run)
+        with open_retrain(run, plan, data, cohort) as parent:
+            # One after the other, each with all cores: torch's random state and thread count belong to the process.
+            folds = [train(run, plan, data, parent, fold) for fold in range(len(plan.folds))]
+            refit = train(run, plan, data, parent, None)
+            evidence = evaluate(run, plan, data, parent, folds, refit)
+            explain(run, parent, folds)
+            version = register(run, data, parent, refit, evidence)
+        # After the run is closed: what is judged is finished.
+        decision = promote(run, version)
+        return report_of(
+            run,
+            parent=parent,
+            folds=folds,
+            refit=refit,
+            evidence=evidence,
+            decision=decision,
+            seconds=time.monotonic() - began,
+        )

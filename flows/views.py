@@ -1,0 +1,162 @@
+"""Reports as a person reads them: one function a verb, a plain mapping in, lines on a console out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from cxr_core.classes import CLASS_NAMES, CLASSES
+
+__all__ = [
+    "figure",
+    "show_checks",
+    "show_comparison",
+    "show_decision",
+    "show_retrain",
+    "show_sources",
+    "show_trace",
+    "show_why",
+]
+
+_COLOURS = {"promoted": "green", "unchanged": "green", "approved": "green", "pending": "yellow", "refused": "red"}
+
+
+def show_retrain(console: Console, report: Mapping[str, Any]) -> None:
+    """The end of a retrain: figures with their intervals, the decision with its reasons, the next commands."""
+    console.print()
+    figures = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("accuracy", "n", "95 % interval", ""):
+        figures.add_column(name, justify="right" if name == "n" else "left", no_wrap=True)
+    folds = f"mean of {len(report['folds'])} folds {figure(report['mean_fold_accuracy'])}"
+    figures.add_row("all test images", str(report["n"]), figure(report["accuracy"]), folds)
+    leak_free = figure(report["leak_free_accuracy"])
+    figures.add_row("leak-free", str(report["leak_free_n"]), leak_free, "no training image of the same patient")
+    console.print(figures)
+    console.print()
+    classes = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("class", "n", "sensitivity", "specificity", "AUC"):
+        classes.add_column(name, justify="right" if name == "n" else "left", no_wrap=True)
+    for slug in CLASSES:
+        row = report["per_class"][slug]
+        cells = (figure(row[key]) for key in ("sensitivity", "specificity", "auc"))
+        classes.add_row(CLASS_NAMES[slug], str(row["n"]), *cells)
+    console.print(classes)
+    console.print()
+    show_decision(console, report["decision"])
+    reused = f", {report['reused']} of {len(report['folds']) + 1} trainings reused" if report["reused"] else ""
+    console.print(f"run {report['run'][:8]}, data commit {report['commit'][:12]}, {report['seconds']:.0f} s{reused}")
+    console.print()
+    for text, command in report["next"]:
+        console.print(f"  {text.ljust(24)} [bold]{escape(command)}[/]", soft_wrap=True)
+
+
+def show_decision(console: Console, report: Mapping[str, Any]) -> None:
+    """A decision: outcome, the gates that passed by name, each that did not in a sentence."""
+    outcome = str(report["outcome"])
+    colour = _COLOURS.get(outcome, "cyan")
+    gates: Sequence[Mapping[str, Any]] = report["gates"]
+    passed = [str(gate["name"]) for gate in gates if gate["passed"]]
+    count = f", {len(passed)} of {len(gates)} gates passed" if gates else ""
+    lines = [f"[bold {colour}]{outcome}[/]  {report['model']} version {report['version']}{count}"]
+    if passed:
+        lines.append(f"  [green]✓[/] [dim]{escape(' · '.join(passed))}[/]")
+    failed = [str(gate["why"]) for gate in gates if not gate["passed"]]
+    lines.extend(f"  [red]✗[/] {escape(why)}" for why in failed)
+    lines.extend(f"  because {escape(reason)}" for reason in report["reasons"] if reason not in failed)
+    lines.append(f"  [dim]ledger: {escape(str(report['ledger']))}[/]")
+    console.print("\n".join(lines), soft_wrap=True)
+
+
+def show_trace(console: Console, report: Mapping[str, Any]) -> None:
+    """A trace: each check, what failed by name, and the counts."""
+    console.print(f"[bold]{escape(str(report['model']))}[/]  run {report['run']}  data commit {report['commit'][:12]}")
+    _checks(console, report["checks"])
+    images: Sequence[Mapping[str, Any]] = report["images"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("images")
+    for slug in CLASSES:
+        table.add_column(CLASS_NAMES[slug], justify="right")
+    for source in sorted({str(image["source"]) for image in images}):
+        counts = [sum(i["source"] == source and i["label"] == slug for i in images) for slug in CLASSES]
+        table.add_row(source, *map(str, counts))
+    console.print(table)
+    _verdict(console, report, f"{len(images)} images, each copy's SHA-256 as recorded; every image: --json")
+
+
+def show_checks(console: Console, report: Mapping[str, Any]) -> None:
+    """Checks alone."""
+    _checks(console, report["checks"])
+    _verdict(console, report, str(report.get("summary", "every check holds")))
+
+
+def show_sources(console: Console, report: Mapping[str, Any]) -> None:
+    """The sources: where, what, pinned to what."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("source", "files", "pinned", "found", "state", "at"):
+        table.add_column(name, overflow="fold")
+    for row in report["sources"]:
+        table.add_row(*(escape(str(row[key])) for key in ("source", "files", "pinned", "found", "state", "at")))
+    console.print(table)
+
+
+def show_why(console: Console, report: Mapping[str, Any]) -> None:
+    """Cache keys part by part; the differences first where two runs are compared."""
+    if report.get("differences") is not None:
+        console.print(Panel("\n".join(map(escape, report["differences"])) or "no part differs", title="what differs"))
+    for run in report["runs"]:
+        table = Table(title=escape(str(run["name"])), box=None, pad_edge=False, title_justify="left", show_header=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, value in run["parts"].items():
+            table.add_row(escape(name), escape(_short(value)))
+        console.print(table)
+
+
+def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
+    """Runs as rows; below, each pair on the images both tested."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("run", "protocol", "n", "accuracy", "leak-free", "macro AUC"):
+        table.add_column(name)
+    for row in report["runs"]:
+        table.add_row(
+            escape(str(row["name"])),
+            row["protocol"],
+            str(row["n"]),
+            *(figure(row[key]) for key in ("accuracy", "leak_free_accuracy", "macro_auc")),
+        )
+    console.print(table)
+    for pair in report["pairs"]:
+        console.print(f"  {escape(pair['text'])}")
+
+
+def figure(value: Mapping[str, Any] | None) -> str:
+    """``0.861 [0.802, 0.905]``, or why there is no figure."""
+    if not value or value.get("value") is None:
+        return str((value or {}).get("why", "not measured"))
+    if value.get("low") is None:
+        return f"{value['value']:.3f}"
+    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def _checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
+    for check in checks:
+        mark = "[green]✓[/]" if check["ok"] else "[bold red]✗[/]"
+        console.print(f"  {mark} {escape(str(check['name']))}  {escape(str(check['detail']))}")
+
+
+def _verdict(console: Console, report: Mapping[str, Any], good: str) -> None:
+    if report["ok"]:
+        console.print(f"[bold green]holds[/]  {escape(good)}")
+    else:
+        failed = sum(not check["ok"] for check in report["checks"])
+        console.print(f"[bold red]does not hold[/]  {failed} of {len(report['checks'])} checks failed")
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 100 else text[:97] + "..."

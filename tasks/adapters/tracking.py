@@ -1,0 +1,275 @@
+"""MLflow's runs: a retrain is a parent run, each fold and the refit a child of it.
+
+In: names, tags, ids. Out: a ``Run`` to write to, ``RunRecord`` values to read. Laws: a run whose body raised is FAILED
+and says why; runs are named by id, never by module state; an artifact is handed out only when its bytes have the digest
+that was tagged when it was logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tasks.adapters.store import artifact_uri, open_client, translated  # isort: skip  (sets switches first)
+import psutil
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import get_local_path_or_none
+
+from cxr_core.digests import digest_file
+from cxr_core.errors import CxrError, TrackingError
+from cxr_core.files import write_bytes
+from tasks.adapters.records import Point, Provenance, RunKind, RunRecord
+from tasks.adapters.runlog import Run
+
+__all__ = ["Tracker", "open_store"]
+
+_log = logging.getLogger("cxr.tracking")
+
+_EXPERIMENT = "cxr"
+_PAGE = 1000
+_REASON_CHARACTERS = 500
+
+
+class Tracker:
+    """An open store and its experiment.
+
+    Args:
+        client: The store's client.
+        experiment_id: The experiment that holds every run of this project.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+        self.uri: str = client.tracking_uri
+
+    @contextmanager
+    def run(
+        self, name: str, *, kind: RunKind, provenance: Provenance, parent: str | None = None, key: str | None = None
+    ) -> Generator[Run]:
+        """Create a run, finish it with the body, and mark it FAILED (or KILLED) with the reason where the body raises.
+
+        Args:
+            name: ``retrain <id>``, ``fold 0``, ``refit``.
+            kind: What kind of run it is.
+            provenance: Where it comes from.
+            parent: The id of the retrain's run; ``None`` for the retrain itself.
+            key: The training's cache key, by which ``find`` finds the run again.
+        """
+        tags = {**provenance.tags(), "cxr.kind": kind, "cxr.host": socket.gethostname(), "cxr.pid": str(os.getpid())}
+        if parent is not None:
+            tags["mlflow.parentRunId"] = parent
+        if key is not None:
+            tags["cxr.key"] = key
+        with translated(self.uri):
+            created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
+        run = Run(self.client, created.info.run_id)
+        try:
+            yield run
+        except BaseException as error:
+            self._fail(run, error)
+            raise
+        with translated(self.uri):
+            self.client.set_terminated(run.id, "FINISHED")
+
+    def end_orphans(self) -> int:
+        """Mark the runs that died with their process on this machine as KILLED; returns how many there were."""
+        running = self.search({"cxr.host": socket.gethostname()}, status="RUNNING")
+        dead = [record for record in running if not psutil.pid_exists(int(record.tags.get("cxr.pid", "0")))]
+        for record in dead:
+            self.attach(record.run_id).tags({"cxr.reason": "process_died"})
+            with translated(self.uri):
+                self.client.set_terminated(record.run_id, "KILLED")
+        return len(dead)
+
+    def attach(self, run_id: str) -> Run:
+        """A run somebody else opened, to write to; its status stays with them."""
+        return Run(self.client, self.read(run_id).run_id)
+
+    def read(self, run_id: str) -> RunRecord:
+        """Read one run.
+
+        Raises:
+            TrackingError: There is no such run.
+        """
+        with translated(self.uri):
+            return _record(self.client.get_run(run_id))
+
+    def search(self, tags: Mapping[str, str], *, status: str | None = None) -> list[RunRecord]:
+        """Undeleted runs that carry all of these tags, newest first.
+
+        Raises:
+            TrackingError: A tag's value holds a quote, which MLflow's filters cannot express.
+        """
+        if any("'" in text or '"' in text for pair in tags.items() for text in pair):
+            raise TrackingError(f"A quote cannot be searched for: {dict(tags)}.", reason="bad_search")
+        terms = [f"tags.\"{name}\" = '{value}'" for name, value in tags.items()]
+        if status is not None:
+            terms.append(f"attributes.status = '{status}'")
+        return list(self._pages(" and ".join(terms)))
+
+    def children(self, run_id: str) -> list[RunRecord]:
+        """The runs of a retrain, newest first."""
+        return self.search({"mlflow.parentRunId": run_id})
+
+    def find(self, key: str, *, artifacts: Sequence[str]) -> RunRecord | None:
+        """The newest finished, undeleted run with this cache key whose artifacts are there, byte for byte.
+
+        A run that lost an artifact, or whose bytes changed, is passed over with a warning.
+        """
+        for record in self.search({"cxr.key": key}, status="FINISHED"):
+            try:
+                for name in artifacts:
+                    with self._checked(record, name):
+                        pass
+            except TrackingError as error:
+                _log.warning("Run %s cannot be reused: %s", record.run_id, error.message)
+            else:
+                return record
+        return None
+
+    def fetch(self, run_id: str, name: str, destination: Path) -> Path:
+        """Copy an artifact to a file, whole or not at all.
+
+        Raises:
+            TrackingError: The artifact is absent, was never whole, or its bytes changed since they were logged.
+        """
+        with self._checked(self.read(run_id), name) as path:
+            write_bytes(destination, path.read_bytes())
+        return destination
+
+    def history(self, run_id: str, metric: str) -> list[Point]:
+        """Every point of a metric, by step and time; empty where the run never logged it."""
+        with translated(self.uri):
+            found = self.client.get_metric_history(run_id, metric)
+        points = [Point(step=one.step, value=one.value, timestamp_ms=one.timestamp) for one in found]
+        return sorted(points, key=lambda point: (point.step, point.timestamp_ms))
+
+    def _pages(self, terms: str) -> Iterator[RunRecord]:
+        token: str | None = None
+        while True:
+            with translated(self.uri):
+                page = self.client.search_runs(
+                    [self.experiment_id],
+                    terms,
+                    max_results=_PAGE,
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
+                )
+            yield from map(_record, page)
+            token = page.token
+            if not token:
+                return
+
+    @contextmanager
+    def _checked(self, record: RunRecord, name: str) -> Generator[Path]:
+        """A local path to an artifact whose bytes have the digest in its tag."""
+        wanted = record.digests.get(name)
+        if wanted is None:
+            raise TrackingError(
+                f"Run {record.run_id} has no artifact {name}; it has {', '.join(sorted(record.digests)) or 'none'}.",
+                reason="artifact_missing",
+            )
+        with tempfile.TemporaryDirectory() as scratch:
+            path = self._local(record, name, Path(scratch))
+            found = digest_file(path)
+            if found != wanted:
+                raise TrackingError(
+                    f"Artifact {name} of run {record.run_id} should be {wanted}, but its bytes are {found}.",
+                    reason="artifact_changed",
+                    hint="Run `cxr retrain` again: what changed is trained anew.",
+                )
+            yield path
+
+    def _local(self, record: RunRecord, name: str, scratch: Path) -> Path:
+        """Where the artifact lies on this machine: in place where the store is a folder, else downloaded to scratch."""
+        try:
+            folder = get_local_path_or_none(record.artifact_uri)
+            if folder is not None:
+                path = Path(folder, *PurePosixPath(name).parts)
+                if not path.is_file():
+                    raise FileNotFoundError(path)
+                return path
+            with translated(self.uri):
+                address = f"{record.artifact_uri}/{name}"
+                return Path(download_artifacts(address, dst_path=str(scratch), tracking_uri=self.uri))
+        except OSError as error:
+            raise TrackingError(
+                f"Artifact {name} of run {record.run_id} cannot be read: {error}.",
+                reason="artifact_missing",
+                hint="Run `cxr retrain` again: what is missing is trained anew.",
+            ) from error
+
+    def _fail(self, run: Run, error: BaseException) -> None:
+        known = isinstance(error, CxrError)
+        reason = error.reason if known else type(error).__name__
+        try:
+            run.tags({"cxr.reason": reason, "cxr.error": str(error)[:_REASON_CHARACTERS]})
+            with translated(self.uri):
+                self.client.set_terminated(run.id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        except TrackingError as second:
+            # The body's own error is the one worth raising.
+            _log.warning("Run %s could not be marked as failed: %s", run.id, second)
+
+
+def open_store(tracking_uri: str, artifact_root: str | Path) -> Tracker:
+    """Open the store and its experiment, making both where they are not there yet.
+
+    Args:
+        tracking_uri: ``sqlite:////absolute/path.db``, ``postgresql://…`` or a server's ``http(s)://`` address.
+        artifact_root: Where artifacts go: a folder or URI. A server decides itself.
+
+    Raises:
+        TrackingError: The store cannot be opened, or its experiment was deleted.
+    """
+    root = artifact_uri(artifact_root)
+    client = open_client(tracking_uri, root)
+    with translated(tracking_uri):
+        experiment = client.get_experiment_by_name(_EXPERIMENT)
+        if experiment is None:
+            location = None if tracking_uri.startswith("http") else f"{root}/{_EXPERIMENT}"
+            return Tracker(client, _create_experiment(client, location))
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"The MLflow experiment {_EXPERIMENT!r} was deleted.",
+            reason="experiment_deleted",
+            hint=f"Run `mlflow experiments restore -x {experiment.experiment_id}` with MLFLOW_TRACKING_URI set.",
+        )
+    return Tracker(client, experiment.experiment_id)
+
+
+def _create_experiment(client: MlflowClient, location: str | None) -> str:
+    try:
+        # MLflow's pages otherwise open on those for language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return client.create_experiment(_EXPERIMENT, artifact_location=location, tags=tags)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        # Another process was a moment faster.
+        found = client.get_experiment_by_name(_EXPERIMENT)
+        if found is None:
+            raise
+        return found.experiment_id
+
+
+def _record(run: Any) -> RunRecord:
+    return RunRecord(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        artifact_uri=run.info.artifact_uri,
+        started_ms=run.info.start_time,
+        ended_ms=run.info.end_time,
+    )

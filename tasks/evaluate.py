@@ -1,0 +1,218 @@
+"""``evaluate``: the folds' predictions to evidence, figures and tables on the parent run; and runs side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from cxr_core.curate.cohort import COHORT_PATH, read_cohort
+from cxr_core.errors import TrackingError
+from cxr_core.evaluate.compare import compare_predictions
+from cxr_core.evaluate.evidence import measure
+from cxr_core.evaluate.figures import confusion_figure, curves_figure, roc_figure
+from cxr_core.evaluate.predictions import Prediction, parse_predictions, predictions_csv, predictions_of
+from cxr_core.evaluate.schema import Context, Evidence, evidence_json, parse_evidence
+from cxr_core.evaluate.tables import figures_markdown, flat_metrics, table2_csv, table2_markdown
+from cxr_core.files import read_json
+from cxr_core.split.folds import leak_free, members, read_split
+from cxr_core.train.loop import EpochResult
+from tasks.adapters.registry import parse_reference
+from tasks.adapters.tracking import Tracker
+from tasks.data import DataVersion
+from tasks.events import stage_done, stage_started
+from tasks.plan import Plan
+from tasks.run import Run, actor
+from tasks.settings import home
+from tasks.stores import in_service, registry_of, tracker_of
+from tasks.train import EPOCHS_FILE, PREDICTIONS_FILE, PROBABILITIES_FILE, Trained
+
+__all__ = [
+    "EVIDENCE_FILE",
+    "compare_runs",
+    "evaluate",
+    "fold_predictions",
+    "read_evidence",
+    "read_predictions",
+    "run_of",
+]
+
+EVIDENCE_FILE = "evidence.json"
+
+
+@task(name="evaluate", cache_policy=NO_CACHE)
+def evaluate(
+    run: Run, plan: Plan, data: DataVersion, parent: str, folds: Sequence[Trained], refit: Trained
+) -> Evidence:
+    """Pool the folds' predictions, measure, and log what was measured."""
+    stage_started("evaluate", f"{run.params.evaluate.bootstrap} resamples by patient")
+    tracker = tracker_of(run.home)
+    predictions = fold_predictions(run, folds)
+    evidence = measure(
+        predictions,
+        run.params.evaluate,
+        context=Context(
+            cohort=plan.cohort,
+            split=plan.split,
+            protocol=run.params.split.protocol,
+            synthetic=plan.synthetic,
+            weights=tracker.read(refit.run_id).tags["cxr.weights"],
+            commit=data.commit,
+            trained_by=actor(),
+            runs={"parent": parent, "refit": refit.run_id, **{f"fold-{fold.fold}": fold.run_id for fold in folds}},
+        ),
+    )
+    _log(tracker, parent, folds, predictions, evidence)
+    accuracy, clean = evidence.all.accuracy, evidence.leak_free
+    stage_done(
+        "evaluate",
+        f"accuracy {accuracy.k} of {accuracy.n}; leak-free {clean.accuracy.k} of {clean.accuracy.n}",
+    )
+    return evidence
+
+
+def fold_predictions(run: Run, folds: Sequence[Trained]) -> list[Prediction]:
+    """The folds' probabilities under this run's cohort: patients, names and leaks are what they are now.
+
+    A reused fold has the same pixels and labels, but a corrected patient id, say, changes who leaks.
+
+    Raises:
+        TrackingError: A fold's probabilities are absent, or their bytes have changed.
+    """
+    tracker, dealt = tracker_of(run.home), read_split(run.path)
+    cohort, clean = read_cohort(run.path / COHORT_PATH), leak_free(dealt)
+    rows: list[Prediction] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for fold in folds:
+            number = int(fold.fold or 0)
+            path = tracker.fetch(fold.run_id, PROBABILITIES_FILE, Path(scratch) / f"{number}.json")
+            rows += predictions_of(
+                cohort,
+                fold=number,
+                test=members(dealt, number).test,
+                probabilities=np.asarray(read_json(path), dtype=np.float64),
+                leak_free=clean,
+            )
+    return rows
+
+
+def read_predictions(tracker: Tracker, run_id: str) -> list[Prediction]:
+    """A run's predictions, whole as they were logged.
+
+    Raises:
+        TrackingError: The run has none, or their bytes have changed.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        return parse_predictions(_text(tracker, run_id, PREDICTIONS_FILE, Path(scratch)))
+
+
+def read_evidence(tracker: Tracker, run_id: str) -> Evidence:
+    """A run's evidence.
+
+    Raises:
+        TrackingError: The run has none, or its bytes have changed.
+        EvidenceError: It does not hold in itself.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        return parse_evidence(read_json(tracker.fetch(run_id, EVIDENCE_FILE, Path(scratch) / EVIDENCE_FILE)))
+
+
+def run_of(name: str | None) -> str:
+    """The run behind a name: a run id, the first digits of one, a model (``models:/NAME@ALIAS``); None is what serves.
+
+    Raises:
+        TrackingError: There is none, or several begin so.
+    """
+    if name is None:
+        return in_service(registry_of(home())).run_id
+    if name.startswith("models:/"):
+        return registry_of(home()).get(parse_reference(name)).run_id
+    tracker = tracker_of(home())
+    known = [record.run_id for record in tracker.search({}) if record.run_id.startswith(name)]
+    if len(known) != 1:
+        raise TrackingError(
+            f"Expected a run or a model; {name!r} is the beginning of {len(known) or 'no'} runs.",
+            reason="no_run" if not known else "ambiguous_run",
+            hint="`cxr ui` lists the runs.",
+        )
+    return known[0]
+
+
+def compare_runs(names: Sequence[str]) -> dict[str, Any]:
+    """Retrains side by side, each pair on the images that both have tested.
+
+    Raises:
+        TrackingError: A name is no retrain.
+    """
+    if len(names) < 2:
+        raise TrackingError("Expected two runs or more.", reason="too_few_runs", hint="cxr compare RUN RUN")
+    tracker = tracker_of(home())
+    found = [(name, run_of(name)) for name in names]
+    evidence = {run_id: read_evidence(tracker, run_id) for _, run_id in found}
+    predictions = {run_id: read_predictions(tracker, run_id) for _, run_id in found}
+    rows = [{"name": name, "run": run_id, **_figures(evidence[run_id])} for name, run_id in found]
+    pairs = [
+        {
+            "first": one,
+            "second": other,
+            **compare_predictions(
+                predictions[first],
+                predictions[second],
+                names=(one, other),
+                confidence=evidence[first].confidence,
+                resamples=evidence[first].bootstrap,
+                seed=evidence[first].seed,
+            ),
+        }
+        for (one, first), (other, second) in combinations(found, 2)
+    ]
+    return {"runs": rows, "pairs": pairs}
+
+
+def _figures(evidence: Evidence) -> dict[str, Any]:
+    people = evidence.all
+    return {
+        "protocol": evidence.context.protocol,
+        "n": people.n,
+        "accuracy": people.accuracy.model_dump(mode="json"),
+        "leak_free_accuracy": evidence.leak_free.accuracy.model_dump(mode="json"),
+        "macro_auc": people.macro_auc.model_dump(mode="json"),
+    }
+
+
+def _log(
+    tracker: Tracker, parent: str, folds: Sequence[Trained], predictions: Sequence[Prediction], evidence: Evidence
+) -> None:
+    log = tracker.attach(parent)
+    with tempfile.TemporaryDirectory() as scratch:
+        histories = {
+            int(fold.fold or 0): _epochs(tracker.fetch(fold.run_id, EPOCHS_FILE, Path(scratch) / f"{fold.fold}.json"))
+            for fold in folds
+        }
+    log.text(PREDICTIONS_FILE, predictions_csv(predictions))
+    log.json(EVIDENCE_FILE, evidence_json(evidence))
+    log.text("figures.md", figures_markdown(evidence))
+    log.text("table2.md", table2_markdown(evidence))
+    log.text("table2.csv", table2_csv(evidence))
+    log.data("figures/curves.png", curves_figure(histories))
+    log.data("figures/roc.png", roc_figure(predictions, evidence))
+    log.data("figures/confusion.png", confusion_figure(evidence.all, title="All test images"))
+    log.data("figures/confusion-leak-free.png", confusion_figure(evidence.leak_free, title="Leak-free test images"))
+    log.metrics(flat_metrics(evidence))
+    runs = {f"cxr.run.{name}": run_id for name, run_id in evidence.context.runs.items() if name != "parent"}
+    # A reused fold is the child of the retrain that trained it: these tags are the way to it.
+    log.tags({"cxr.evidence": evidence.digest, **runs})
+
+
+def _epochs(path: Path) -> list[EpochResult]:
+    return [EpochResult(**epoch) for epoch in read_json(path)]
+
+
+def _text(tracker: Tracker, run_id: str, name: str, scratch: Path) -> str:
+    return tracker.fetch(run_id, name, scratch / name).read_text(encoding="utf-8")

@@ -1,0 +1,113 @@
+"""What a retrain is going to train, named by keys before anything runs, so that finished work is found, not repeated.
+
+In: a workspace whose data stages are up to date. Out: a ``Plan``: one key a fold, one for the refit, and one over all
+of them with everything that evaluation reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr_core.curate.cohort import COHORT_PATH, read_cohort
+from cxr_core.digests import digest_file, digest_value
+from cxr_core.model.network import resolve_precision
+from cxr_core.model.weights import weights_identity
+from cxr_core.prepare.store import open_store
+from cxr_core.split.folds import SPLIT_PATH, members, read_split
+from cxr_core.train.key import TrainKey, import_closure, train_key
+from tasks.run import Run
+from tasks.stores import initial_weights
+
+__all__ = ["Plan", "make_plan"]
+
+# What measures, draws and is shipped with the model, beside what trains.
+_ENTRIES = (
+    "cxr_core.evaluate.evidence",
+    "cxr_core.evaluate.figures",
+    "cxr_core.evaluate.tables",
+    "cxr_core.explain.gradcam",
+    "cxr_core.explain.panels",
+    "cxr_core.explain.sanity",
+    "cxr_core.model.inference",
+)
+_SCRIPT = "tasks/adapters/model_script.py"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The keys of one retrain.
+
+    Attributes:
+        folds: Key of each fold, by number.
+        refit: Key of the model trained on every image.
+        key: Names the whole: the keys above and all that evaluation reads.
+        cohort: ``sha256:<hex>`` of cohort.csv.
+        split: ``sha256:<hex>`` of split.csv.
+        synthetic: Whether phantoms are among the images.
+    """
+
+    folds: tuple[TrainKey, ...]
+    refit: TrainKey
+    key: TrainKey
+    cohort: str
+    split: str
+    synthetic: bool
+
+    def of(self, fold: int | None) -> TrainKey:
+        """A fold's key; None for the refit."""
+        return self.refit if fold is None else self.folds[fold]
+
+
+def make_plan(run: Run) -> Plan:
+    """Name everything this retrain trains.
+
+    Raises:
+        CohortError: The workspace's cohort, store or folds do not hold together.
+        WeightsError: The initial weights cannot be named.
+    """
+    cohort = read_cohort(run.path / COHORT_PATH)
+    dealt = read_split(run.path)
+    tensors = [row.tensor_sha256 for row in open_store(run.path).index]
+    train = run.params.train
+    weights = weights_identity(train.weights, architecture=train.architecture, registry=initial_weights(run))
+    constraints = digest_file(run.path / "constraints.txt")
+
+    def key(fold: int | None) -> TrainKey:
+        parts = members(dealt, fold)
+        return train_key(
+            images=tensors,
+            labels=dealt.labels.tolist(),
+            train_idx=parts.train.tolist(),
+            val_idx=parts.validation.tolist(),
+            test_idx=parts.test.tolist(),
+            fold=fold,
+            params=train,
+            size=run.params.prepare.size,
+            precision=resolve_precision(train.precision),
+            weights=weights,
+            constraints=constraints,
+            package=run.path / "cxr_core",
+        )
+
+    folds = tuple(key(fold) for fold in range(dealt.folds))
+    refit = key(None)
+    files = {"cohort": digest_file(run.path / COHORT_PATH), "split": digest_file(run.path / SPLIT_PATH)}
+    parts = {
+        "folds": [fold.digest for fold in folds],
+        "refit": refit.digest,
+        **files,
+        "evaluate": run.params.evaluate.model_dump(mode="json"),
+        "explain": run.params.explain.model_dump(mode="json"),
+        "protocol": run.params.split.protocol,
+        "code": _code(run.path),
+    }
+    whole = TrainKey(digest=digest_value(parts), parts=parts)
+    synthetic = any(row.synthetic for row in cohort)
+    return Plan(folds=folds, refit=refit, key=whole, synthetic=synthetic, **files)
+
+
+def _code(root: Path) -> dict[str, str]:
+    closures = [import_closure(root / "cxr_core", entry=entry) for entry in _ENTRIES]
+    files = {path: digest for closure in closures for path, digest in closure.items()}
+    return files | {_SCRIPT: digest_file(root / _SCRIPT)}
