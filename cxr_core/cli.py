@@ -42,26 +42,28 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Read one source in its published layout into data/raw/SOURCE: originals, records, exclusions, quarantine."""
-    from cxr_core.ingest.address import source_address
+    from cxr_core.ingest.address import source_folder
     from cxr_core.ingest.stage import run
 
-    with _verb(as_json):
+    with _verb(as_json), _memo() as memo:
         if source not in SOURCES:
             raise SettingError(
                 f"Expected a source, one of {', '.join(SOURCES)}; found {source!r}.", reason="unknown_source"
             )
         name: Source = source
         params = _params(workspace)
-        address = source_address(name, os.environ) if name in params.ingest.sources else workspace
+        address = source_folder(name, os.environ) if name in params.ingest.sources else workspace
         summary = run(
             name,
             workspace=workspace,
             address=address,
             patient_key=_patient_key(),
             params=params,
+            quarantine=Path(held) if (held := os.environ.get("CXR_QUARANTINE")) else None,
+            memo=memo,
             progress=_progress(f"ingest {source}"),
         )
-        _say(summary, as_json)
+        _say(summary | _effort(memo, summary["records"] + summary["quarantined"]), as_json)
 
 
 @app.command()
@@ -78,8 +80,10 @@ def prepare(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) ->
     """Pack the cohort's images into one uint8 array."""
     from cxr_core.prepare.stage import run
 
-    with _verb(as_json):
-        _say(run(workspace=workspace, params=_params(workspace), progress=_progress("prepare")), as_json)
+    with _verb(as_json), _memo() as memo:
+        params = _params(workspace)
+        summary = run(workspace=workspace, params=params, memo=memo, progress=_progress("prepare"))
+        _say(summary | _effort(memo, summary["images"]), as_json)
 
 
 @app.command()
@@ -154,6 +158,25 @@ def _patient_key() -> bytes:
     return key.encode()
 
 
+def _memo() -> Any:
+    """What earlier runs found out, under ``CXR_CACHE``; without it every picture is decoded."""
+    from cxr_core.memo import LIMIT_BYTES, Memo
+
+    folder, limit = os.environ.get("CXR_CACHE", ""), os.environ.get("CXR_CACHE_GIB", "")
+    if limit and not limit.isdecimal():
+        raise SettingError(
+            f"CXR_CACHE_GIB: expected a whole number of GiB, found {limit!r}.",
+            reason="bad_cache_limit",
+            hint="e.g. export CXR_CACHE_GIB=16",
+        )
+    return Memo(Path(folder) if folder else None, limit_bytes=int(limit) << 30 if limit else LIMIT_BYTES)
+
+
+def _effort(memo: Any, images: int) -> dict[str, int]:
+    """How many pictures were decoded and how many the memo knew; for people, in no file, since results hold neither."""
+    return {"decoded": images - memo.reused, "reused": memo.reused}
+
+
 def _progress(stage: str) -> Progress | None:
     """Lines for a caller that asked for them, a counter for a person at a terminal, else nothing."""
     lines = os.environ.get("CXR_PROGRESS") == "lines"
@@ -179,7 +202,8 @@ def _say(summary: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary, sort_keys=True, ensure_ascii=False))
     else:
-        print(", ".join(f"{key} {value}" for key, value in summary.items() if not isinstance(value, dict | list)))
+        plain = {key: value for key, value in summary.items() if not isinstance(value, dict | list | tuple)}
+        print(", ".join(f"{key} {value}" for key, value in plain.items()))
 
 
 @contextmanager

@@ -52,4 +52,4 @@ def keyed_digest(key: bytes, text: str) -> str:
     The same key and patient give the same digest, so that groups hold across sources and runs; without the key the
     patient cannot be found by trying every id.
     """
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.digest(key, text.encode(), "sha256").hex()[:16]

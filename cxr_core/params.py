@@ -33,9 +33,19 @@ __all__ = [
     "read_params",
 ]
 
-Architecture = Literal["resnet18", "resnet34", "resnet50"]
+Architecture = Literal[
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "densenet121",
+    "densenet169",
+    "vgg19",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+]
 Precision = Literal["auto", "bf16", "fp32"]
-Protocol = Literal["paper", "grouped"]
+Protocol = Literal["paper", "batches", "grouped", "loso"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -47,6 +57,7 @@ class IngestParams(_Section):
     """What is read."""
 
     sources: tuple[Source, ...] = Field(min_length=1, strict=False)
+    max_relabelled: float = Field(ge=0, le=1)
 
 
 class CurateParams(_Section):
@@ -89,6 +100,7 @@ class SplitParams(_Section):
 
     protocol: Protocol
     folds: int = Field(ge=3, le=50)
+    holdout: float = Field(ge=0, lt=0.5)
     seed: Seed
 
 

@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_data import data, sources
+from flows.options import Json, Set, Workspace
 from flows.output import Output, boundary
 
 __all__ = ["app", "main"]
@@ -25,21 +27,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-sources = typer.Typer(help="Where the four sources lie, and what they are pinned to.", no_args_is_help=True)
 app.add_typer(sources, name="sources")
+app.add_typer(data, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Model = Annotated[
     str | None,
     typer.Argument(
         metavar="[MODEL]", help="models:/NAME@ALIAS, models:/NAME/VERSION, an alias or a version; default: what serves."
     ),
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of params.yaml; repeatable.")
-]
-Workspace = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Run in this folder (made, or reused); default: one under CXR_HOME.")
 ]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; it stands in the ledger.")]
 
@@ -165,6 +160,26 @@ def why(
 
 
 @app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="PNG, JPEG or DICOM files, or folders.")],
+    model: Annotated[str | None, typer.Option(help="As for `trace`; default: what serves.")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw a Grad-CAM picture a file into this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Class probabilities of X-rays by a registered model. Exit code 1 where a file cannot be used."""
+    with boundary(as_json) as out:
+        from flows.predict_views import show_predictions
+        from tasks.predict import predict_files
+
+        with out.events():
+            report = predict_files(files, model=model, explain=explain)
+        out.report(report, show_predictions)
+        out.demand(bool(report["ok"]))
+
+
+@app.command()
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs or models, two or more.")],
     as_json: Json = False,
@@ -175,31 +190,6 @@ def compare(
         from tasks.evaluate import compare_runs
 
         out.report(compare_runs(runs), show_comparison)
-
-
-@sources.command("status")
-def sources_status(as_json: Json = False) -> None:
-    """Where each source is reached, what is there, and whether it is what the pin says."""
-    with boundary(as_json) as out:
-        from flows.views import show_sources
-        from tasks.ingest import source_status
-
-        report = source_status()
-        out.report(report, show_sources)
-        out.demand(bool(report["ok"]))
-
-
-@sources.command("update")
-def sources_update(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Default: all there are.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Pin sources in data/sources.lock.yaml to what is there now."""
-    with boundary(as_json) as out:
-        from flows.views import show_sources
-        from tasks.ingest import update_pins
-
-        out.report(update_pins(names or []), show_sources)
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ __all__ = [
     "show_comparison",
     "show_decision",
     "show_retrain",
-    "show_sources",
     "show_trace",
     "show_why",
 ]
@@ -32,21 +31,21 @@ def show_retrain(console: Console, report: Mapping[str, Any]) -> None:
     figures = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("accuracy", "n", "95 % interval", ""):
         figures.add_column(name, justify="right" if name == "n" else "left", no_wrap=True)
-    folds = f"mean of {len(report['folds'])} folds {figure(report['mean_fold_accuracy'])}"
+    trained = len(report["folds"])
+    folds = f"mean of {trained} folds {figure(report['mean_fold_accuracy'])}" if trained > 1 else "one fold"
     figures.add_row("all test images", str(report["n"]), figure(report["accuracy"]), folds)
     leak_free = figure(report["leak_free_accuracy"])
     figures.add_row("leak-free", str(report["leak_free_n"]), leak_free, "no training image of the same patient")
+    held_out = report.get("holdout")
+    if held_out:
+        words = f"the registered model, macro AUC {figure(held_out['macro_auc'])}"
+        figures.add_row("held out", str(held_out["n"]), figure(held_out["accuracy"]), words)
     console.print(figures)
+    _coverage(console, report.get("coverage"))
     console.print()
-    classes = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("class", "n", "sensitivity", "specificity", "AUC"):
-        classes.add_column(name, justify="right" if name == "n" else "left", no_wrap=True)
-    for slug in CLASSES:
-        row = report["per_class"][slug]
-        cells = (figure(row[key]) for key in ("sensitivity", "specificity", "auc"))
-        classes.add_row(CLASS_NAMES[slug], str(row["n"]), *cells)
-    console.print(classes)
-    console.print()
+    _classes(console, "class", report["per_class"])
+    if held_out:
+        _classes(console, "class, held out", held_out["per_class"])
     show_decision(console, report["decision"])
     reused = f", {report['reused']} of {len(report['folds']) + 1} trainings reused" if report["reused"] else ""
     console.print(f"run {report['run'][:8]}, data commit {report['commit'][:12]}, {report['seconds']:.0f} s{reused}")
@@ -85,23 +84,17 @@ def show_trace(console: Console, report: Mapping[str, Any]) -> None:
         counts = [sum(i["source"] == source and i["label"] == slug for i in images) for slug in CLASSES]
         table.add_row(source, *map(str, counts))
     console.print(table)
-    _verdict(console, report, f"{len(images)} images, each copy's SHA-256 as recorded; every image: --json")
+    held = sum(image["fold"] == "holdout" for image in images)
+    untested = sum(image["fold"] is None for image in images)
+    words = [f"{n} {what}" for n, what in ((held, "held out of every fold"), (untested, "tested by none")) if n]
+    fate = f" ({', '.join(words)})" if words else ""
+    _verdict(console, report, f"{len(images)} images{fate}, each copy's SHA-256 as recorded; every image: --json")
 
 
 def show_checks(console: Console, report: Mapping[str, Any]) -> None:
     """Checks alone."""
     _checks(console, report["checks"])
     _verdict(console, report, str(report.get("summary", "every check holds")))
-
-
-def show_sources(console: Console, report: Mapping[str, Any]) -> None:
-    """The sources: where, what, pinned to what."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("source", "files", "pinned", "found", "state", "at"):
-        table.add_column(name, overflow="fold")
-    for row in report["sources"]:
-        table.add_row(*(escape(str(row[key])) for key in ("source", "files", "pinned", "found", "state", "at")))
-    console.print(table)
 
 
 def show_why(console: Console, report: Mapping[str, Any]) -> None:
@@ -126,7 +119,7 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
         table.add_row(
             escape(str(row["name"])),
             row["protocol"],
-            str(row["n"]),
+            str(row["n"]) if row.get("cohort") in (None, row["n"]) else f"{row['n']} of {row['cohort']}",
             *(figure(row[key]) for key in ("accuracy", "leak_free_accuracy", "macro_auc")),
         )
     console.print(table)
@@ -141,6 +134,26 @@ def figure(value: Mapping[str, Any] | None) -> str:
     if value.get("low") is None:
         return f"{value['value']:.3f}"
     return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def _coverage(console: Console, coverage: Mapping[str, Any] | None) -> None:
+    """How many of the images were tested, where not all were, and why."""
+    if coverage and coverage["tested"] < coverage["cohort"]:
+        console.print(escape(str(coverage["words"])))
+        for why in coverage["not_identifiable"].values():
+            console.print(f"  [yellow]·[/] {escape(str(why))}", soft_wrap=True)
+
+
+def _classes(console: Console, title: str, per_class: Mapping[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (title, "n", "sensitivity", "specificity", "AUC"):
+        table.add_column(name, justify="right" if name == "n" else "left", no_wrap=True)
+    for slug in CLASSES:
+        row = per_class[slug]
+        cells = (figure(row[key]) for key in ("sensitivity", "specificity", "auc"))
+        table.add_row(CLASS_NAMES[slug], str(row["n"]), *cells)
+    console.print(table)
+    console.print()
 
 
 def _checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:

@@ -30,8 +30,8 @@ def trace_model(model: str | None) -> dict[str, Any]:
             the newest version where none is.
 
     Returns:
-        ``model``, ``run``, ``commit``, ``data``, ``images`` (each with name, source, sha256, label, label_provenance,
-        group, fold), ``checks`` (each with name, ok, detail) and ``ok``.
+        ``model``, ``run``, ``commit``, ``data``, ``images`` (each with name, source, sha256, source_sha256, label,
+        label_provenance, group, fold), ``checks`` (each with name, ok, detail) and ``ok``.
 
     Raises:
         TrackingError: No such model, or a version that names no commit.

@@ -8,6 +8,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from cxr_core.classes import CLASSES
+from cxr_core.curate.cohort import REPORT_PATH
+from cxr_core.curate.report import NOT_IDENTIFIABLE
 from cxr_core.files import read_json
 from tasks.events import note, stage_done, stage_started
 from tasks.reproduce import outcome_words, reproduce
@@ -15,16 +17,13 @@ from tasks.run import Run
 
 __all__ = ["curate"]
 
-# Above this association the source alone tells the class so well that accuracy cannot be told from recognising it.
-_CONFOUNDED = 0.5
-
 
 @task(name="curate", cache_policy=NO_CACHE)
 def curate(run: Run) -> dict[str, Any]:
     """Make the cohort and say what it holds, before anything is trained on it."""
     stage_started("curate")
     outcomes = reproduce(run, "curate", ["curate"])
-    report: dict[str, Any] = read_json(run.path / "data/cohort/report.json")
+    report: dict[str, Any] = read_json(run.path / REPORT_PATH)
     sizes = {slug: sum(report["counts"].get(slug, {}).values()) for slug in CLASSES}
     excluded = sum(report["exclusions"].values()) + sum(report["quarantine"].values())
     stage_done(
@@ -33,10 +32,7 @@ def curate(run: Run) -> dict[str, Any]:
         + " · ".join(f"{slug} {n}" for slug, n in sizes.items())
         + f"; {excluded} left out, each with its reason{outcome_words([*outcomes.values()])}",
     )
-    association = report["cramers_v"]
-    if association is not None and association >= _CONFOUNDED:
-        note(
-            "curate",
-            f"class and source go together (Cramér's V {association:.2f}): accuracy may be recognition of the source",
-        )
+    if report["verdict"] == NOT_IDENTIFIABLE:
+        association = "" if report["cramers_v"] is None else f" (Cramér's V {report['cramers_v']:.2f})"
+        note("curate", f"class and source go together{association}: accuracy may be recognition of the source")
     return report

@@ -1,4 +1,4 @@
-"""``evaluate``: the folds' predictions to evidence, figures and tables on the parent run; and runs side by side."""
+"""``evaluate``: predictions to evidence, figures and tables on the parent run; and runs side by side."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from cxr_core.evaluate.compare import compare_predictions
 from cxr_core.evaluate.evidence import measure
 from cxr_core.evaluate.figures import confusion_figure, curves_figure, roc_figure
 from cxr_core.evaluate.predictions import Prediction, parse_predictions, predictions_csv, predictions_of
-from cxr_core.evaluate.schema import Context, Evidence, evidence_json, parse_evidence
+from cxr_core.evaluate.schema import Context, Coverage, Evidence, evidence_json, parse_evidence
 from cxr_core.evaluate.tables import figures_markdown, flat_metrics, table2_csv, table2_markdown
 from cxr_core.files import read_json
-from cxr_core.split.folds import leak_free, members, read_split
+from cxr_core.split.folds import Split, leak_free, members, read_split
 from cxr_core.train.loop import EpochResult
 from tasks.adapters.registry import parse_reference
 from tasks.adapters.tracking import Tracker
@@ -35,6 +35,7 @@ from tasks.train import EPOCHS_FILE, PREDICTIONS_FILE, PROBABILITIES_FILE, Train
 
 __all__ = [
     "EVIDENCE_FILE",
+    "HOLDOUT_FILE",
     "compare_runs",
     "evaluate",
     "fold_predictions",
@@ -44,19 +45,24 @@ __all__ = [
 ]
 
 EVIDENCE_FILE = "evidence.json"
+HOLDOUT_FILE = "holdout.csv"
+"""What the refit says of the images held out of every fold; absent where none is."""
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(
     run: Run, plan: Plan, data: DataVersion, parent: str, folds: Sequence[Trained], refit: Trained
 ) -> Evidence:
-    """Pool the folds' predictions, measure, and log what was measured."""
+    """Pool the folds' predictions, add the refit's on held-out images, measure, and log what was measured."""
     stage_started("evaluate", f"{run.params.evaluate.bootstrap} resamples by patient")
     tracker = tracker_of(run.home)
     predictions = fold_predictions(run, folds)
+    holdout = fold_predictions(run, [refit]) if plan.held_out else []
     evidence = measure(
         predictions,
         run.params.evaluate,
+        coverage=_coverage(read_split(run.path)),
+        holdout=holdout,
         context=Context(
             cohort=plan.cohort,
             split=plan.split,
@@ -68,17 +74,13 @@ def evaluate(
             runs={"parent": parent, "refit": refit.run_id, **{f"fold-{fold.fold}": fold.run_id for fold in folds}},
         ),
     )
-    _log(tracker, parent, folds, predictions, evidence)
-    accuracy, clean = evidence.all.accuracy, evidence.leak_free
-    stage_done(
-        "evaluate",
-        f"accuracy {accuracy.k} of {accuracy.n}; leak-free {clean.accuracy.k} of {clean.accuracy.n}",
-    )
+    _log(tracker, parent, folds, predictions, holdout, evidence)
+    stage_done("evaluate", _words(evidence))
     return evidence
 
 
 def fold_predictions(run: Run, folds: Sequence[Trained]) -> list[Prediction]:
-    """The folds' probabilities under this run's cohort: patients, names and leaks are what they are now.
+    """Trainings' probabilities under this run's cohort: patients, names and leaks are what they are now.
 
     A reused fold has the same pixels and labels, but a corrected patient id, say, changes who leaks.
 
@@ -90,12 +92,11 @@ def fold_predictions(run: Run, folds: Sequence[Trained]) -> list[Prediction]:
     rows: list[Prediction] = []
     with tempfile.TemporaryDirectory() as scratch:
         for fold in folds:
-            number = int(fold.fold or 0)
-            path = tracker.fetch(fold.run_id, PROBABILITIES_FILE, Path(scratch) / f"{number}.json")
+            path = tracker.fetch(fold.run_id, PROBABILITIES_FILE, Path(scratch) / f"{fold.fold}.json")
             rows += predictions_of(
                 cohort,
-                fold=number,
-                test=members(dealt, number).test,
+                fold=fold.fold,
+                test=members(dealt, fold.fold).test,
                 probabilities=np.asarray(read_json(path), dtype=np.float64),
                 leak_free=clean,
             )
@@ -180,14 +181,37 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
     return {
         "protocol": evidence.context.protocol,
         "n": people.n,
+        "cohort": evidence.coverage.cohort if evidence.coverage else None,
         "accuracy": people.accuracy.model_dump(mode="json"),
         "leak_free_accuracy": evidence.leak_free.accuracy.model_dump(mode="json"),
         "macro_auc": people.macro_auc.model_dump(mode="json"),
     }
 
 
+def _coverage(dealt: Split) -> Coverage:
+    return Coverage(
+        tested=int((dealt.fold >= 0).sum()),
+        held_out=int(dealt.holdout.sum()),
+        cohort=len(dealt.names),
+        not_identifiable={each.source: each.why for each in dealt.verdicts if each.fold is None},
+    )
+
+
+def _words(evidence: Evidence) -> str:
+    pairs = {"accuracy": evidence.all, "leak-free": evidence.leak_free, "held out": evidence.holdout}
+    counts = [f"{name} {one.accuracy.k} of {one.accuracy.n}" for name, one in pairs.items() if one]
+    if (covered := evidence.coverage) and covered.tested < covered.cohort:
+        counts.append(covered.words)
+    return "; ".join(counts)
+
+
 def _log(
-    tracker: Tracker, parent: str, folds: Sequence[Trained], predictions: Sequence[Prediction], evidence: Evidence
+    tracker: Tracker,
+    parent: str,
+    folds: Sequence[Trained],
+    predictions: Sequence[Prediction],
+    holdout: Sequence[Prediction],
+    evidence: Evidence,
 ) -> None:
     log = tracker.attach(parent)
     with tempfile.TemporaryDirectory() as scratch:
@@ -196,6 +220,8 @@ def _log(
             for fold in folds
         }
     log.text(PREDICTIONS_FILE, predictions_csv(predictions))
+    if holdout:
+        log.text(HOLDOUT_FILE, predictions_csv(holdout))
     log.json(EVIDENCE_FILE, evidence_json(evidence))
     log.text("figures.md", figures_markdown(evidence))
     log.text("table2.md", table2_markdown(evidence))
@@ -204,6 +230,9 @@ def _log(
     log.data("figures/roc.png", roc_figure(predictions, evidence))
     log.data("figures/confusion.png", confusion_figure(evidence.all, title="All test images"))
     log.data("figures/confusion-leak-free.png", confusion_figure(evidence.leak_free, title="Leak-free test images"))
+    if evidence.holdout:
+        title = "Held-out images, by the registered model"
+        log.data("figures/confusion-holdout.png", confusion_figure(evidence.holdout, title=title))
     log.metrics(flat_metrics(evidence))
     runs = {f"cxr.run.{name}": run_id for name, run_id in evidence.context.runs.items() if name != "parent"}
     # A reused fold is the child of the retrain that trained it: these tags are the way to it.

@@ -16,6 +16,7 @@ from cxr_core.explain.gradcam import heat_maps
 from cxr_core.explain.panels import Panel, choose, panels_figure
 from cxr_core.explain.sanity import randomisation_similarity
 from cxr_core.model import checkpoint
+from cxr_core.model.architectures import facts
 from cxr_core.prepare.store import Store, open_store
 from cxr_core.train.loop import reproducible
 from tasks.evaluate import fold_predictions
@@ -26,9 +27,6 @@ from tasks.train import WEIGHTS, Trained
 
 __all__ = ["explain"]
 
-# The last residual block, whose maps Eq. 6 weighs.
-_LAYER = "layer4"
-
 
 @task(name="explain", cache_policy=NO_CACHE)
 def explain(run: Run, parent: str, folds: Sequence[Trained]) -> int:
@@ -38,8 +36,8 @@ def explain(run: Run, parent: str, folds: Sequence[Trained]) -> int:
     predictions = fold_predictions(run, folds)
     chosen = choose(predictions, per_class=run.params.explain.panels)
     by_fold: dict[int, list[Prediction]] = defaultdict(list)
-    for rows in chosen.values():
-        for row in rows:
+    for row in (row for rows in chosen.values() for row in rows):
+        if row.fold is not None:
             by_fold[row.fold].append(row)
     panels: dict[str, Panel] = {}
     likeness: list[float] = []
@@ -68,11 +66,13 @@ def explain(run: Run, parent: str, folds: Sequence[Trained]) -> int:
 def _explain_fold(
     weights: Path, rows: Sequence[Prediction], store: Store, *, seed: int
 ) -> tuple[dict[str, Panel], list[float]]:
-    network = checkpoint.restore(checkpoint.read(weights))
+    trained = checkpoint.read(weights)
+    # The last convolutional features, whose maps Eq. 6 weighs.
+    network, layer = checkpoint.restore(trained), facts(trained.about.architecture).features
     row_of = {entry.name: entry.row for entry in store.index}
     pixels = np.stack([np.asarray(store.images[row_of[row.name]]) for row in rows])
     targets = [row.predicted for row in rows]
-    heat = heat_maps(network, network.get_submodule(_LAYER), pixels, targets)
-    alike = randomisation_similarity(network, _LAYER, pixels, targets, seed=seed)
+    heat = heat_maps(network, network.get_submodule(layer), pixels, targets)
+    alike = randomisation_similarity(network, layer, pixels, targets, seed=seed)
     panels = {row.name: Panel(prediction=row, pixels=pixels[index], heat=heat[index]) for index, row in enumerate(rows)}
     return panels, [value for value in alike if value is not None]

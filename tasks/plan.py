@@ -14,7 +14,7 @@ from cxr_core.digests import digest_file, digest_value
 from cxr_core.model.network import resolve_precision
 from cxr_core.model.weights import weights_identity
 from cxr_core.prepare.store import open_store
-from cxr_core.split.folds import SPLIT_PATH, members, read_split
+from cxr_core.split.folds import SPLIT_PATH, Split, members, read_split
 from cxr_core.train.key import TrainKey, import_closure, train_key
 from tasks.run import Run
 from tasks.stores import initial_weights
@@ -40,11 +40,13 @@ class Plan:
 
     Attributes:
         folds: Key of each fold, by number.
-        refit: Key of the model trained on every image.
+        refit: Key of the model trained on every image that is not held out, and tested on those that are.
         key: Names the whole: the keys above and all that evaluation reads.
         cohort: ``sha256:<hex>`` of cohort.csv.
         split: ``sha256:<hex>`` of split.csv.
         synthetic: Whether phantoms are among the images.
+        names: What each fold is called, and, last, what the refit is.
+        held_out: How many images the refit alone tests.
     """
 
     folds: tuple[TrainKey, ...]
@@ -53,10 +55,20 @@ class Plan:
     cohort: str
     split: str
     synthetic: bool
+    names: tuple[str, ...]
+    held_out: int
 
     def of(self, fold: int | None) -> TrainKey:
         """A fold's key; None for the refit."""
         return self.refit if fold is None else self.folds[fold]
+
+    def name_of(self, fold: int | None) -> str:
+        """What a fold is called; None for the refit."""
+        return self.names[-1 if fold is None else fold]
+
+    def tests(self, fold: int | None) -> bool:
+        """Whether any image is tested: a refit tests what is held out, which may be nothing."""
+        return fold is not None or self.held_out > 0
 
 
 def make_plan(run: Run) -> Plan:
@@ -104,7 +116,22 @@ def make_plan(run: Run) -> Plan:
     }
     whole = TrainKey(digest=digest_value(parts), parts=parts)
     synthetic = any(row.synthetic for row in cohort)
-    return Plan(folds=folds, refit=refit, key=whole, synthetic=synthetic, **files)
+    return Plan(
+        folds=folds,
+        refit=refit,
+        key=whole,
+        synthetic=synthetic,
+        names=_names(dealt),
+        held_out=int(dealt.holdout.sum()),
+        **files,
+    )
+
+
+def _names(dealt: Split) -> tuple[str, ...]:
+    tests = {each.fold: f", tests {each.source}" for each in dealt.verdicts}
+    trains, images = len(members(dealt, None).train), len(dealt.names)
+    refit = "refit on all images" if trains == images else f"refit on {trains} of {images} images"
+    return (*(f"fold {fold + 1} of {dealt.folds}{tests.get(fold, '')}" for fold in range(dealt.folds)), refit)
 
 
 def _code(root: Path) -> dict[str, str]:

@@ -243,11 +243,15 @@ def _summary(evidence: Evidence, event: Event) -> dict[str, str]:
             return str(one.why)
         return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f}), {one.k} of {one.n}"
 
+    held_out = {"accuracy, held-out images": shown(evidence.holdout)} if evidence.holdout else {}
+    leak = f"{evidence.leak.leaking} of {evidence.leak.n} test images leak"
+    covered = f"; {evidence.coverage.words}" if evidence.coverage else ""
     return {
         "decision": f"{event.kind}, ledger event {event.sequence}: {event.reason or 'every gate passed'}",
         "accuracy, leak-free test images": shown(evidence.leak_free),
         "accuracy, all test images": shown(evidence.all),
-        "protocol": f"{evidence.context.protocol}; {evidence.leak.leaking} of {evidence.leak.n} test images leak",
+        **held_out,
+        "protocol": f"{evidence.context.protocol}; {leak}{covered}",
         "images": "phantoms" if evidence.context.synthetic else "X-rays",
         "data": f"git commit {evidence.context.commit}",
     }

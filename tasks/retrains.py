@@ -12,8 +12,10 @@ from cxr_core.errors import TrackingError
 from cxr_core.evaluate.schema import Evidence
 from tasks.adapters.records import DatasetRef
 from tasks.adapters.registry import ModelVersion
+from tasks.adapters.runlog import flattened
+from tasks.adapters.tracking import Tracker
 from tasks.data import DataVersion
-from tasks.evaluate import EVIDENCE_FILE, read_evidence
+from tasks.evaluate import EVIDENCE_FILE, HOLDOUT_FILE, read_evidence
 from tasks.events import stage_done, stage_started
 from tasks.plan import Plan
 from tasks.run import Run
@@ -45,7 +47,8 @@ class Found:
 def find_retrain(run: Run, plan: Plan) -> Found | None:
     """An earlier retrain of the same plan, or None where there is none or where any artifact of it is not whole."""
     tracker = tracker_of(run.home)
-    parent = tracker.find(plan.key.digest, artifacts=(EVIDENCE_FILE, PREDICTIONS_FILE, KEY_FILE))
+    held_out = (HOLDOUT_FILE,) if plan.held_out else ()
+    parent = tracker.find(plan.key.digest, artifacts=(EVIDENCE_FILE, PREDICTIONS_FILE, KEY_FILE, *held_out))
     if parent is None:
         return None
     version = _version_of(run, parent.run_id)
@@ -70,13 +73,18 @@ def find_retrain(run: Run, plan: Plan) -> Found | None:
 
 @contextmanager
 def open_retrain(run: Run, plan: Plan, data: DataVersion, cohort: Mapping[str, Any]) -> Generator[str]:
-    """Open the parent run: parameters, the cohort as its data, what it will be known by. Yields its id."""
+    """Open the parent run, or go on with one that was stopped: parameters, the cohort as its data. Yields its id."""
     tracker = tracker_of(run.home)
     tracker.end_orphans()
+    params = run.params.model_dump(mode="json", by_alias=True)
     with tracker.run(
-        f"retrain {run.id}", kind="retrain", provenance=provenance(run, plan, data), key=plan.key.digest
+        f"retrain {run.id}",
+        kind="retrain",
+        provenance=provenance(run, plan, data),
+        key=plan.key.digest,
+        resume=_stopped(tracker, plan.key.digest, params),
     ) as log:
-        log.params(run.params.model_dump(mode="json", by_alias=True))
+        log.params(params)
         rows = sum(sum(cohort["counts"].get(slug, {}).values()) for slug in CLASSES)
         log.datasets([DatasetRef(name="cohort", digest=plan.cohort, commit=data.commit, context="training", rows=rows)])
         log.tags({"cxr.run": run.id, "cxr.cohort": plan.cohort, "cxr.split": plan.split})
@@ -84,6 +92,15 @@ def open_retrain(run: Run, plan: Plan, data: DataVersion, cohort: Mapping[str, A
         yield log.id
         # Last, so that a parent that carries its key's parts has everything else too.
         log.json(KEY_FILE, plan.key.parts)
+
+
+def _stopped(tracker: Tracker, key: str, params: Mapping[str, Any]) -> str | None:
+    """A retrain of the same plan that was stopped; None where its parameters read otherwise, which MLflow forbids."""
+    stopped = tracker.unfinished({"cxr.key": key, "cxr.kind": "retrain"})
+    if stopped is None:
+        return None
+    told, asked = tracker.read(stopped).params, flattened(params)
+    return stopped if all(asked.get(name) == value for name, value in told.items()) else None
 
 
 def _version_of(run: Run, parent: str) -> ModelVersion | None:

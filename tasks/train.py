@@ -1,4 +1,4 @@
-"""``train``: one fold, or the refit on every image, as one Prefect task and one MLflow run."""
+"""``train``: one fold, or the refit on all that is not held out, as one Prefect task and one MLflow run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from cxr_core.prepare.store import open_store
 from cxr_core.split.folds import Members, Split, leak_free, members, read_split
 from cxr_core.train.fold import FoldResult, train_fold
 from cxr_core.train.key import TrainKey
-from cxr_core.train.loop import EpochResult, Progress
+from cxr_core.train.progress import Progress
 from tasks.adapters.records import DatasetRef, Provenance, RunRecord
 from tasks.adapters.runlog import Run as Log
 from tasks.data import DataVersion
 from tasks.events import progress, stage_done, stage_started
 from tasks.plan import Plan
+from tasks.resume import Held, Publisher, hold
 from tasks.run import Run, actor
 from tasks.stores import initial_weights, tracker_of
 
@@ -56,7 +57,7 @@ class Trained:
         run_id: Its MLflow run.
         reused: Whether an earlier run with the same key was found.
         key: Its cache key.
-        n: Test images; 0 for the refit.
+        n: Test images; for the refit the held-out ones, of which there may be none.
         correct: Those predicted right.
     """
 
@@ -73,21 +74,12 @@ def train(run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | None
     """Train a fold, or find the finished run that has."""
     stage = stage_name(fold, len(plan.folds))
     stage_started(stage)
-    tracker = tracker_of(run.home)
-    if trained := find_trained(run, plan, fold):
-        stage_done(stage, reused_words(trained))
-        return trained
-    with (
-        tracker.run(
-            "refit on all images" if fold is None else f"fold {fold + 1} of {len(plan.folds)}",
-            kind="refit" if fold is None else "fold",
-            provenance=provenance(run, plan, data),
-            parent=parent,
-            key=plan.of(fold).digest,
-        ) as log,
-        log.system_metrics(),
-    ):
-        trained = _train(run, plan, data, fold, log, stage)
+    with hold(run.home, plan.of(fold).digest, stage) as held:
+        if trained := find_trained(run, plan, fold):
+            held.done()
+            stage_done(stage, reused_words(trained))
+            return trained
+        trained = _train_held(run, plan, data, parent, fold, held, stage)
     stage_done(stage, f"{run.params.train.epochs} epochs{_score(trained)}")
     return trained
 
@@ -107,7 +99,7 @@ def provenance(run: Run, plan: Plan, data: DataVersion) -> Provenance:
 def find_trained(run: Run, plan: Plan, fold: int | None) -> Trained | None:
     """A finished, undeleted run with this key whose every artifact is whole; None where there is none."""
     files = (WEIGHTS, EPOCHS_FILE, KEY_FILE)
-    wanted = files if fold is None else (*files, PROBABILITIES_FILE)
+    wanted = (*files, PROBABILITIES_FILE) if plan.tests(fold) else files
     found = tracker_of(run.home).find(plan.of(fold).digest, artifacts=wanted)
     return None if found is None else _reused(found, fold)
 
@@ -128,16 +120,35 @@ def reused_words(trained: Trained) -> str:
     return f"reused run {trained.run_id[:8]}: nothing that it was made from has changed{_score(trained)}"
 
 
-def _train(run: Run, plan: Plan, data: DataVersion, fold: int | None, log: Log, stage: str) -> Trained:
+def _train_held(
+    run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | None, held: Held, stage: str
+) -> Trained:
+    """Train in the MLflow run that this training has, or in a new one; then let go of its states."""
+    with (
+        tracker_of(run.home).run(
+            plan.name_of(fold),
+            kind="refit" if fold is None else "fold",
+            provenance=provenance(run, plan, data),
+            parent=parent,
+            key=plan.of(fold).digest,
+            resume=held.run_id,
+        ) as log,
+        log.system_metrics(),
+    ):
+        held.belongs_to(log)
+        trained = _train(run, plan, data, fold, log, held, stage)
+    held.done()
+    return trained
+
+
+def _train(run: Run, plan: Plan, data: DataVersion, fold: int | None, log: Log, held: Held, stage: str) -> Trained:
     dealt, store = read_split(run.path), open_store(run.path)
     parts = members(dealt, fold)
     key = plan.of(fold)
     log.params({"train": run.params.train.model_dump(mode="json"), "size": run.params.prepare.size})
     log.tags({"cxr.fold": "refit" if fold is None else str(fold)})
     log.datasets(_datasets(key.parts, parts, data, fold))
-    # By run, not by key: two retrains of one plan may train the same fold at once.
-    path = run.home.checkpoints / f"{log.id}.safetensors"
-    try:
+    with Publisher(held.journal(), log, stage) as publisher:
         result = train_fold(
             store.images,
             dealt.labels,
@@ -146,16 +157,16 @@ def _train(run: Run, plan: Plan, data: DataVersion, fold: int | None, log: Log, 
             test_idx=parts.test,
             fold=fold,
             params=run.params.train,
-            checkpoint_path=path,
+            checkpoint_path=held.folder / "model.safetensors",
             cache=run.home.weights_cache,
             registry=initial_weights(run),
-            on_epoch=lambda epoch: _log_epoch(log, epoch),
+            on_epoch=publisher.add,
             on_step=lambda step: _show_step(stage, step),
+            resumable=held.resumable(stage),
         )
         _check_weights(key, result)
-        trained = _log_result(run, dealt, parts, result, log, key.digest)
-    finally:
-        path.unlink(missing_ok=True)
+        publisher.drain()
+    trained = _log_result(run, dealt, parts, result, log, key.digest)
     # Last, so that a run with its key's parts has everything else too.
     log.json(KEY_FILE, key.parts)
     return trained
@@ -171,12 +182,6 @@ def _check_weights(key: TrainKey, result: FoldResult) -> None:
         )
 
 
-def _log_epoch(log: Log, epoch: EpochResult) -> None:
-    values = dataclasses.asdict(epoch)
-    step = int(values.pop("epoch"))
-    log.metrics({name: value for name, value in values.items() if value is not None}, step=step)
-
-
 def _show_step(stage: str, step: Progress) -> None:
     progress(stage, step.done, step.total, f"epoch {step.epoch}, {step.images_per_second:.0f} images/s")
 
@@ -184,7 +189,7 @@ def _show_step(stage: str, step: Progress) -> None:
 def _log_result(run: Run, dealt: Split, parts: Members, result: FoldResult, log: Log, key: str) -> Trained:
     n = correct = 0
     fold = result.fold
-    if fold is not None:
+    if len(parts.test):
         rows = predictions_of(
             read_cohort(run.path / COHORT_PATH),
             fold=fold,
@@ -210,12 +215,12 @@ def _log_result(run: Run, dealt: Split, parts: Members, result: FoldResult, log:
 
 
 def _datasets(key: dict[str, object], parts: Members, data: DataVersion, fold: int | None) -> list[DatasetRef]:
-    name = "refit" if fold is None else f"fold {fold + 1}"
+    name, tests = ("refit", "holdout") if fold is None else (f"fold {fold + 1}", "test")
     rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     contexts = {"train": "training", "validation": "validation", "test": "test"}
     return [
         DatasetRef(
-            name=f"{name} {part}",
+            name=f"{name} {tests if part == 'test' else part}",
             digest=digest_value(key[part]),
             commit=data.commit,
             context=contexts[part],

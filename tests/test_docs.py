@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from cxr_core.curate.reasons import ExclusionReason
+from cxr_core.imaging.faults import ImageFault
+from cxr_core.ingest.faults import ArchiveFault, DecoderFault, IngestFault, SourceFault
 from flows.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -54,3 +57,12 @@ def test_a_goal_that_the_readme_names_exists(goal: str) -> None:
 def test_a_place_that_the_readme_names_exists(path: str) -> None:
     made_by_a_run = path.startswith("data/cohort")
     assert made_by_a_run or (ROOT / path).exists()
+
+
+def test_every_reason_stands_in_its_list_once_and_no_other_does() -> None:
+    enums = (ImageFault, DecoderFault, IngestFault, ExclusionReason, SourceFault, ArchiveFault)
+    sections = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    written = [re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) for section in sections]
+    assert [sorted(codes) for codes in written] == [sorted(reason.value for reason in each) for each in enums]
+    for enum, section in zip(enums, sections, strict=True):
+        assert enum.__name__ in section

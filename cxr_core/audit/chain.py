@@ -13,10 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from cxr_core.audit.checks import Check, check_of
-from cxr_core.audit.images import Row, TracedImage, check_store, link_images, read_csv_rows, read_json_rows
+from cxr_core.audit.images import (
+    TracedImage,
+    check_sources,
+    check_store,
+    link_images,
+    read_csv_rows,
+    read_json_rows,
+    read_listing,
+)
 from cxr_core.audit.lock import Lock, Part, read_lock, read_yaml
 from cxr_core.audit.objects import Copies, Object, check_copies, objects_of, open_intact, read_intact
 from cxr_core.errors import AuditError
@@ -26,6 +34,9 @@ __all__ = ["Trace", "trace_images"]
 ReadCommitted = Callable[[str], bytes | None]
 """A file's bytes at the run's commit, by relative POSIX path; None where the commit has none."""
 
+T = TypeVar("T")
+
+_PINS = "data/sources.lock.yaml"
 _RAW = "data/raw/"
 _COHORT = "data/cohort/cohort.csv"
 _SPLIT = "data/split/split.csv"
@@ -69,7 +80,7 @@ def trace_images(*, committed: ReadCommitted, copies: Sequence[Copies]) -> Trace
         raise AuditError("The commit has no dvc.lock, so it names no data.", reason="no_lock", hint=_HINT)
     lock = read_lock(text)
     objects, listing_faults = _objects(lock, copies)
-    images, table_checks, recorded = _tables(objects, copies)
+    images, table_checks, recorded = _tables(objects, copies, _pins(lock))
     objects = [replace(item, **recorded.get(item.path, {})) for item in objects]
     checks = [
         _check_inputs(lock),
@@ -147,14 +158,24 @@ def _part_faults(part: Part, found: Sequence[Object]) -> list[str]:
     return [f"{path}: listed {number} times in {part.md5}" for path, number in times.items() if number > 1]
 
 
+def _pins(lock: Lock) -> dict[str, str]:
+    """The revision that each source was ingested at."""
+    return {
+        source: str(revision)
+        for stage in lock.stages
+        for source in [stage.name.removeprefix("ingest@")]
+        if (revision := _lookup(stage.params.get(_PINS, {}).get(f"sources.{source}"), "revision"))
+    }
+
+
 def _tables(
-    objects: Sequence[Object], copies: Sequence[Copies]
+    objects: Sequence[Object], copies: Sequence[Copies], pins: Mapping[str, str]
 ) -> tuple[tuple[TracedImage, ...], list[Check], dict[str, dict[str, str]]]:
     """Images, checks, and by object path what the records state of the X-ray there."""
     by_path = {item.path: item for item in objects}
     faults: list[str] = []
 
-    def rows(path: str, parse: Callable[[bytes], list[Row]]) -> list[Row]:
+    def rows(path: str, parse: Callable[[bytes], list[T]]) -> list[T]:
         data = read_intact(by_path[path], copies) if path in by_path else None
         try:
             return parse(data) if data is not None else []
@@ -166,6 +187,10 @@ def _tables(
     records = [row for path in sorted(tables) for row in rows(path, read_json_rows)]
     cohort, split, index = (rows(path, read_csv_rows) for path in (_COHORT, _SPLIT, _INDEX))
     images, checks = link_images(cohort, records=records, split=split)
+    listings = {
+        source: rows(path, read_listing) for source in pins if (path := f"{_RAW}{source}/listing.jsonl") in by_path
+    }
+    checks.append(check_sources(records, listings=listings, pins=pins))
     stream = open_intact(by_path[_STORE], copies) if _STORE in by_path else None
     if stream is not None:
         with closing(stream):

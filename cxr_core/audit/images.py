@@ -11,18 +11,28 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from cxr_core.audit.checks import Check, check_of
-from cxr_core.digests import digest_bytes
+from cxr_core.digests import digest_bytes, digest_value
 
-__all__ = ["Row", "TracedImage", "check_store", "link_images", "read_csv_rows", "read_json_rows"]
+__all__ = [
+    "Row",
+    "TracedImage",
+    "check_sources",
+    "check_store",
+    "link_images",
+    "read_csv_rows",
+    "read_json_rows",
+    "read_listing",
+]
 
 Row = Mapping[str, Any]
+Listing = list[tuple[str, int, str]]
 
-_CARRIED = ("source", "sha256", "label_provenance", "pixel_sha256")
+_CARRIED = ("source", "sha256", "source_sha256", "label_provenance", "pixel_sha256")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,20 +42,24 @@ class TracedImage:
     Args:
         name: ``source:path`` in the source's own layout.
         source: One of the four.
-        sha256: ``sha256:…`` of the original file.
+        sha256: ``sha256:…`` of the file in the data version.
+        source_sha256: ``sha256:…`` of the file at its source; another one where something that could name a person was
+            taken out. Empty in data versions from before the two were told apart.
         label: Class slug.
         label_provenance: What the label rests on, e.g. ``rt_pcr``.
         group: Keyed digest shared by images of one patient or one picture.
-        fold: The fold that tests it, from 0.
+        fold: The fold that tests it, from 0; ``holdout`` where the registered model alone is tested on it; None where
+            nothing is.
     """
 
     name: str
     source: str
     sha256: str
+    source_sha256: str
     label: str
     label_provenance: str
     group: str
-    fold: int
+    fold: int | Literal["holdout"] | None
 
     def as_dict(self) -> dict[str, object]:
         """Plain JSON."""
@@ -76,6 +90,40 @@ def read_json_rows(data: bytes) -> list[Row]:
     return rows
 
 
+def read_listing(data: bytes) -> Listing:
+    """Rows of a source's listing: path, bytes and digest of each file that its pin is the digest of.
+
+    Raises:
+        ValueError: A line is no such row in UTF-8.
+    """
+    rows = [json.loads(line) for line in data.decode("utf-8").splitlines()]
+    if not all(isinstance(row, list) and [type(cell) for cell in row] == [str, int, str] for row in rows):
+        raise ValueError("a line is not path, bytes and digest")
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def check_sources(records: Sequence[Row], *, listings: Mapping[str, Listing], pins: Mapping[str, str]) -> Check:
+    """Compare what each record says of its file at the source with the listing, and each listing with its pin.
+
+    Data versions from before listings were kept hold none, and their records no digest of the source's file.
+    """
+    faults = [
+        f"{source}: the listing's digest is {found}, the pin says {pins.get(source, 'nothing')}"
+        for source, rows in listings.items()
+        if (found := digest_value(rows)) != pins.get(source)
+    ]
+    listed = {source: {path: sha256 for path, _, sha256 in rows} for source, rows in listings.items()}
+    told = [row for row in records if "source_sha256" in row]
+    faults += [
+        f"{row.get('name')}: its file at the source is {row.get('source_sha256')}, the listing has {found or 'none'}"
+        for row in told
+        if (found := listed.get(str(row.get("source")), {}).get(str(row.get("path")))) != row.get("source_sha256")
+    ]
+    return check_of(
+        "sources", faults, otherwise=f"{len(told)} records name files of {len(listings)} listings, which are the pins'"
+    )
+
+
 def link_images(
     cohort: Sequence[Row], *, records: Sequence[Row], split: Sequence[Row]
 ) -> tuple[tuple[TracedImage, ...], list[Check]]:
@@ -94,19 +142,51 @@ def link_images(
         found = of_split.get(name)
         differing = _differences(name, row, found, ("sha256", "label", "group"), "split row")
         split_faults += differing
-        fold = str(found.get("fold", "")) if found else ""
-        if not fold.isdecimal():
-            split_faults += [f"{name}: no fold"] if found else []
+        if found is None:
             continue
-        words = {key: str(row.get(key, "")) for key in ("source", "sha256", "label", "label_provenance", "group")}
-        images.append(TracedImage(name=name, fold=int(fold), **words))
+        try:
+            fold = _fold_of(found)
+        except ValueError as error:
+            split_faults.append(f"{name}: {error}")
+            continue
+        keys = ("source", "sha256", "source_sha256", "label", "label_provenance", "group")
+        words = {key: str(row.get(key, "")) for key in keys}
+        images.append(TracedImage(name=name, fold=fold, **words))
     known = {str(row.get("name")) for row in cohort}
     split_faults += [f"{name}: in the split, not in the cohort" for name in of_split if name not in known]
     checks = [
         check_of("records", record_faults, otherwise=f"{len(cohort)} cohort rows say what their records say"),
-        check_of("folds", split_faults, otherwise=f"{len(images)} images have one fold each"),
+        check_of("folds", split_faults, otherwise=_fates(images)),
     ]
     return tuple(images), checks
+
+
+def _fold_of(row: Row) -> int | Literal["holdout"] | None:
+    """The fold that tests a row of the split, and the same by its role in each fold.
+
+    Raises:
+        ValueError: It says neither, or the two differ.
+    """
+    said = str(row.get("fold", ""))
+    roles = {key.removeprefix("fold_"): str(role) for key, role in row.items() if key.startswith("fold_")}
+    tests = [fold for fold, role in roles.items() if role == "test"]
+    if "holdout" in roles.values():
+        if said == "holdout" and set(roles.values()) == {"holdout"}:
+            return "holdout"
+    # Splits of schema 1 have no roles: there each row is tested by one fold.
+    elif tests == [said] or (not roles and said.isdecimal()):
+        return int(said)
+    elif said == "none" and roles and not tests:
+        return None
+    raise ValueError(f"no fold, or another than its roles say: fold {said!r}, roles {roles}")
+
+
+def _fates(images: Sequence[TracedImage]) -> str:
+    held, untested = sum(image.fold == "holdout" for image in images), sum(image.fold is None for image in images)
+    words = [f"{len(images) - held - untested} images are tested by one fold each"]
+    words += [f"{held} are held out of all"] if held else []
+    words += [f"{untested} are tested by none"] if untested else []
+    return ", ".join(words)
 
 
 def check_store(cohort: Sequence[Row], *, index: Sequence[Row], images: BinaryIO) -> Check:

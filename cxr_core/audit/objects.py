@@ -20,7 +20,17 @@ from cxr_core.audit.checks import Check, check_of
 from cxr_core.audit.lock import Part
 from cxr_core.errors import AuditError
 
-__all__ = ["Copies", "Object", "check_copies", "objects_of", "open_intact", "read_intact"]
+__all__ = [
+    "Copies",
+    "Object",
+    "Reading",
+    "check_copies",
+    "is_inside",
+    "objects_of",
+    "open_intact",
+    "read_intact",
+    "read_stream",
+]
 
 _CHUNK_BYTES = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -62,6 +72,37 @@ class Copies:
     where: Callable[[Object], str]
     complete: bool
     unread: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What one reading of a stream found.
+
+    Args:
+        md5: 32 hex digits.
+        sha256: ``sha256:…``.
+        size: Bytes.
+    """
+
+    md5: str
+    sha256: str
+    size: int
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative POSIX path stays in the folder it is laid out in."""
+    return "\0" not in path and not {"", ".", ".."} & {*path.split("/")}
+
+
+def read_stream(stream: BinaryIO) -> Reading:
+    """Both digests and the size of a stream, which is read to its end and closed."""
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    with closing(stream):
+        while chunk := stream.read(_CHUNK_BYTES):
+            md5.update(chunk)
+            sha256.update(chunk)
+            size += len(chunk)
+    return Reading(md5=md5.hexdigest(), sha256="sha256:" + sha256.hexdigest(), size=size)
 
 
 def objects_of(part: Part, listing: bytes | None) -> list[Object]:
@@ -170,7 +211,7 @@ def _member(part: Part, row: Any) -> Object:
     if not isinstance(md5, str) or not _MD5.fullmatch(md5) or not isinstance(path, str):
         raise _refusal(part, f"a row is {row!r}")
     # A member may never be read from outside its folder.
-    if path.startswith("/") or ".." in path.split("/") or not path:
+    if not is_inside(path):
         raise _refusal(part, f"a member's path leaves the folder: {path!r}")
     return Object(path=f"{part.path}/{path}", part=part.path, md5=md5)
 

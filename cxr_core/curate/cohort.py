@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -38,7 +39,9 @@ class CohortRow:
     """``source:path``."""
     source: Source
     sha256: str
-    """Digest of the original file."""
+    """Digest of the file in data/raw."""
+    source_sha256: str
+    """Digest of the file in the source's listing."""
     label: ClassSlug
     label_provenance: str
     group: str
@@ -69,7 +72,8 @@ class Exclusion:
 
 def write_cohort(path: Path, rows: Sequence[CohortRow]) -> None:
     """Write the cohort, atomically."""
-    write_csv(path, _columns(CohortRow), ([_cell(value) for value in astuple(row)] for row in rows))
+    values = attrgetter(*_columns(CohortRow))
+    write_csv(path, _columns(CohortRow), ([_cell(value) for value in values(row)] for row in rows))
 
 
 def read_cohort(path: Path) -> list[CohortRow]:
@@ -83,6 +87,7 @@ def read_cohort(path: Path) -> list[CohortRow]:
             name=row["name"],
             source=_member(path, row["source"], SOURCES),
             sha256=row["sha256"],
+            source_sha256=row["source_sha256"],
             label=_member(path, row["label"], CLASSES),
             label_provenance=row["label_provenance"],
             group=row["group"],
@@ -101,7 +106,7 @@ def read_cohort(path: Path) -> list[CohortRow]:
 
 def write_exclusions(path: Path, rows: Sequence[Exclusion]) -> None:
     """Write the exclusions, atomically."""
-    write_csv(path, _columns(Exclusion), (astuple(row) for row in rows))
+    write_csv(path, _columns(Exclusion), map(attrgetter(*_columns(Exclusion)), rows))
 
 
 def read_exclusions(path: Path) -> list[Exclusion]:

@@ -10,10 +10,31 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-__all__ = ["components", "group_names", "same_value_edges"]
+__all__ = ["Forest", "components", "group_names", "same_value_edges"]
+
+
+class Forest:
+    """Which of n nodes are joined, while joins go on; a component's number is that of one of its nodes."""
+
+    def __init__(self, n: int) -> None:
+        self.labels: NDArray[np.int64] = np.arange(n, dtype=np.int64)
+        """The number of each node's component, (n,); kept up to date."""
+        self._members: dict[int, list[int]] = {}
+
+    def join(self, one: int, other: int) -> bool:
+        """Join two nodes; False where they were joined already."""
+        stays, goes = int(self.labels[one]), int(self.labels[other])
+        if stays == goes:
+            return False
+        members, moved = self._members.pop(stays, [stays]), self._members.pop(goes, [goes])
+        # The smaller part takes the larger one's number, so that no node changes its own more than log2(n) times.
+        if len(moved) > len(members):
+            stays, members, moved = goes, moved, members
+        self.labels[moved] = stays
+        members += moved
+        self._members[stays] = members
+        return True
 
 
 def components(n: int, edges: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
@@ -26,9 +47,10 @@ def components(n: int, edges: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     Returns:
         One component number a node, (n,).
     """
-    ends = np.array(list(edges), dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(n, n))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    forest = Forest(n)
+    for one, other in edges:
+        forest.join(one, other)
+    return forest.labels
 
 
 def same_value_edges(values: Sequence[str]) -> list[tuple[int, int]]:
@@ -45,8 +67,8 @@ def group_names(patients: Sequence[str], pairs: Iterable[tuple[int, int]]) -> li
         patients: Keyed patient digest a row.
         pairs: Rows that show one X-ray.
     """
-    component = components(len(patients), [*same_value_edges(patients), *pairs])
+    component = components(len(patients), [*same_value_edges(patients), *pairs]).tolist()
     smallest: dict[int, str] = {}
-    for number, patient in zip(component.tolist(), patients, strict=True):
+    for number, patient in zip(component, patients, strict=True):
         smallest[number] = min(patient, smallest.get(number, patient))
-    return [smallest[number] for number in component.tolist()]
+    return [smallest[number] for number in component]

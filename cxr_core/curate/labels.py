@@ -8,6 +8,7 @@ and counted, never guessed.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from cxr_core.classes import ClassSlug, Source
@@ -49,6 +50,8 @@ _WITHOUT_CAUSE = frozenset({"", "todo", "unknown", "pneumonia", "ards"})
 _DOUBT = re.compile(r"\b(no|not|non|negative|without|suspect\w*|possibl[ey]|probabl[ey]|presumed|exclude\w*)\b|\?")
 
 
+# A source has few words for all its pictures.
+@lru_cache(maxsize=4096)
 def label_of(source: Source, finding: str) -> Label:
     """Map a finding to a class, or to the reason why it belongs to none of the three.
 

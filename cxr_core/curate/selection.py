@@ -25,6 +25,8 @@ from cxr_core.params import CurateParams
 
 __all__ = ["Selection", "select"]
 
+_TOLD = 8
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
@@ -96,7 +98,7 @@ def _settle(
     usable = [row for row in cluster if verdicts[row].reason is None]
     claims = {verdicts[row].label for row in cluster} - SILENT
     if len(claims) > 1:
-        said = "; ".join(sorted(f"{records[row].name}: {records[row].finding or 'nothing'}" for row in cluster))
+        said = _said([records[row] for row in cluster])
         for row in usable:
             verdicts[row] = _Verdict(label=verdicts[row].label, reason=ExclusionReason.LABEL_CONFLICT, detail=said)
         return
@@ -104,6 +106,13 @@ def _settle(
     for row in others:
         detail = f"same X-ray as {records[first].name}"
         verdicts[row] = _Verdict(label=verdicts[row].label, reason=ExclusionReason.DUPLICATE, detail=detail)
+
+
+def _said(cluster: Sequence[Record]) -> str:
+    """What the first few of a cluster say: each of its rows carries this text."""
+    first = sorted(cluster, key=lambda record: record.name)[:_TOLD]
+    more = f"; and {len(cluster) - _TOLD} more" if len(cluster) > _TOLD else ""
+    return "; ".join(f"{record.name}: {record.finding or 'nothing'}" for record in first) + more
 
 
 def _rank(record: Record, preference: Sequence[Source]) -> tuple[int, int, str]:
@@ -146,6 +155,7 @@ def _row(record: Record, label: Label, group: str) -> CohortRow:
         name=record.name,
         source=record.source,
         sha256=record.sha256,
+        source_sha256=record.source_sha256,
         label=label,
         label_provenance=record.label_provenance,
         group=group,

@@ -9,6 +9,7 @@ frontal views only (RSNA's pictures are ChestX-ray8's 'frontal-view X-ray images
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from cxr_core.classes import Source
 from cxr_core.curate.reasons import ExclusionReason
@@ -25,6 +26,8 @@ _LATERAL = re.compile(r"(l|ll|rl|lat|lateral)\b")
 _SECTION = re.compile(r"(axial|coronal|sagittal)\b")
 
 
+# A source has few words for all its pictures.
+@lru_cache(maxsize=4096)
 def exclusion_by_view(source: Source, modality: str, view: str) -> ExclusionReason | None:
     """Say why a picture is no frontal X-ray; None where it is one.
 

@@ -25,6 +25,7 @@ from cxr_core.stats.intervals import Interval, wilson
 from cxr_core.stats.roc import delong_auc, weighted_auc
 
 __all__ = [
+    "REFIT",
     "Arrays",
     "Draft",
     "auc",
@@ -40,6 +41,8 @@ __all__ = [
 # A class with fewer images on a side has no AUC with a variance.
 _LEAST_A_SIDE = 2
 _BINS = 10
+REFIT = -1
+"""Stands for the refit among numbers of folds."""
 
 _Bools = NDArray[np.bool_]
 _Floats = NDArray[np.float64]
@@ -47,7 +50,7 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arrays:
-    """Predictions as columns: label, predicted and fold (N,), scores (N, C), correct (N,)."""
+    """Predictions as columns: label, predicted and fold (N,), scores (N, C), correct (N,); the refit is fold -1."""
 
     label: NDArray[np.int64]
     predicted: NDArray[np.int64]
@@ -63,7 +66,7 @@ class Arrays:
         return cls(
             label=label,
             predicted=predicted,
-            fold=np.array([row.fold for row in rows], dtype=np.int64),
+            fold=np.array([REFIT if row.fold is None else row.fold for row in rows], dtype=np.int64),
             scores=np.array([row.probabilities for row in rows], dtype=np.float64).reshape(-1, len(CLASSES)),
             correct=label == predicted,
         )
@@ -120,7 +123,9 @@ def mean_fold_accuracy(arrays: Arrays) -> Draft:
     Its interval covers which patients were tested, not the training: folds share training images, so that their spread
     gives no sound variance (Bengio and Grandvalet 2004).
     """
-    means = [_mean_of(arrays.correct, arrays.fold == fold) for fold in sorted(set(arrays.fold.tolist()))]
+    means = [_mean_of(arrays.correct, arrays.fold == fold) for fold in sorted(set(arrays.fold.tolist()) - {REFIT})]
+    if len(arrays.label) and not means:
+        return Draft(method="cluster_bootstrap", n=0, why="These images are tested by the refit, not by folds.")
     return _by_patients(lambda weights: np.mean([mean(weights) for mean in means], axis=0), n=len(arrays.label))
 
 

@@ -137,7 +137,8 @@ def _draw_curves(
     # The mean stands only where every fold has the epoch: a mean of fewer folds would jump.
     whole = sorted(epoch for epoch, found in values.items() if len(found) == len(histories))
     means = [float(np.mean(values[epoch])) for epoch in whole]
-    axes.plot(whole, means, color=INK, linewidth=2.6, label=f"mean of {len(histories)} folds")
+    if len(histories) > 1:
+        axes.plot(whole, means, color=INK, linewidth=2.6, label=f"mean of {len(histories)} folds")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.margins(x=0.03)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cxr_core.classes import CLASSES
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.estimates import (
+    REFIT,
     Arrays,
     Draft,
     auc,
@@ -129,7 +130,7 @@ def _pair(confusion: NDArray[np.int64], first: int, second: int) -> PairTest:
 
 def _folds(arrays: Arrays, confidence: float) -> tuple[Fold, ...]:
     rows: list[Fold] = []
-    for fold in sorted(set(arrays.fold.tolist())):
+    for fold in sorted(set(arrays.fold.tolist()) - {REFIT}):
         tested = arrays.fold == fold
         n, correct = int(tested.sum()), int(arrays.correct[tested].sum())
         limits = wilson(correct, n, confidence=confidence)

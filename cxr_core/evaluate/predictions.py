@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: cohort rows and probabilities in, one checked table out, and its CSV.
+"""Predictions of images that did not train: cohort rows and probabilities in, one checked table out, and its CSV.
 
 Legend: 3 classes, in the order of ``CLASSES``.
 
@@ -39,21 +39,23 @@ _COLUMNS = (
 # Softmax in float32 misses 1 by less than this; anything else is no probability.
 _SUM_TOLERANCE = 1e-4
 _FAULTS_SHOWN = 5
+_REFIT = "refit"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """What the fold that tests an image says of it.
+    """What the fold that tests an image says of it; of a held-out image, what the refit says.
 
-    ``label`` is the index of the true class; ``probabilities`` sum to 1; ``fold`` counts from 0; ``leak_free`` means
-    that no image which trained or validated that fold shares this image's patient or duplicate cluster.
+    ``label`` is the index of the true class; ``probabilities`` sum to 1; ``fold`` counts from 0 and is None for the
+    refit; ``leak_free`` means that no image which trained or validated that network shares this image's patient or
+    duplicate cluster.
     """
 
     name: str
     sha256: str
     group: str
     source: str
-    fold: int
+    fold: int | None
     label: int
     probabilities: tuple[float, float, float]
     leak_free: bool
@@ -75,16 +77,16 @@ class Prediction:
 def predictions_of(
     cohort: Sequence[CohortRow],
     *,
-    fold: int,
+    fold: int | None,
     test: Sequence[int] | NDArray[np.int64],
     probabilities: NDArray[np.float64],
     leak_free: Sequence[bool] | NDArray[np.bool_],
 ) -> list[Prediction]:
-    """Join one fold's probabilities to the cohort.
+    """Join the probabilities of one fold, or of the refit, to the cohort.
 
     Args:
         cohort: All rows of the cohort (N).
-        fold: The fold that was left out, from 0.
+        fold: The fold that was left out, from 0; None for the refit.
         test: Indices into the cohort (n,), in the order of the probabilities.
         probabilities: (n, 3), rows sum to 1.
         leak_free: For every row of the cohort (N,).
@@ -95,7 +97,8 @@ def predictions_of(
     indices = [int(index) for index in test]
     if probabilities.shape != (len(indices), len(CLASSES)) or len(leak_free) != len(cohort):
         raise EvidenceError(
-            f"Expected probabilities {(len(indices), len(CLASSES))} and {len(cohort)} leak flags for fold {fold}, "
+            f"Expected probabilities {(len(indices), len(CLASSES))} and {len(cohort)} leak flags for "
+            f"{_REFIT if fold is None else f'fold {fold}'}, "
             f"found {probabilities.shape} and {len(leak_free)}.",
             reason="length_mismatch",
         )
@@ -141,7 +144,8 @@ def predictions_csv(rows: Iterable[Prediction]) -> str:
     writer.writerow(_COLUMNS)
     for row in sorted(rows, key=lambda row: row.name):
         age = "" if row.age_years is None else repr(row.age_years)
-        facts = (row.name, row.sha256, row.group, row.source, row.fold, CLASSES[row.label], int(row.leak_free))
+        fold = _REFIT if row.fold is None else row.fold
+        facts = (row.name, row.sha256, row.group, row.source, fold, CLASSES[row.label], int(row.leak_free))
         writer.writerow((*facts, row.view, row.sex, age, *map(repr, row.probabilities)))
     return out.getvalue()
 
@@ -180,7 +184,7 @@ def _row(cells: dict[str, str]) -> Prediction:
         sha256=cells["sha256"],
         group=cells["group"],
         source=cells["source"],
-        fold=int(cells["fold"]),
+        fold=None if cells["fold"] == _REFIT else int(cells["fold"]),
         label=[str(slug) for slug in CLASSES].index(cells["label"]),
         probabilities=(covid, viral, normal),
         leak_free={"0": False, "1": True}[cells["leak_free"]],
@@ -191,7 +195,7 @@ def _row(cells: dict[str, str]) -> Prediction:
 
 
 def _fault(row: Prediction) -> str:
-    if not 0 <= row.label < len(CLASSES) or row.fold < 0:
+    if not 0 <= row.label < len(CLASSES) or (row.fold is not None and row.fold < 0):
         return f"{row.name} has label {row.label} and fold {row.fold}"
     if not all(0 <= p <= 1 for p in row.probabilities):
         return f"{row.name} has probabilities {row.probabilities}"

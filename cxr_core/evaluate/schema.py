@@ -22,6 +22,7 @@ __all__ = [
     "Bin",
     "ClassFigures",
     "Context",
+    "Coverage",
     "Estimate",
     "Evidence",
     "Fold",
@@ -154,6 +155,24 @@ class Leak(_Record):
     share: float
 
 
+class Coverage(_Record):
+    """How much of the cohort the figures speak of, and why no more."""
+
+    # Images that a fold tests, that the refit alone tests, and that the cohort has.
+    tested: int = Field(ge=0)
+    held_out: int = Field(ge=0)
+    cohort: int = Field(ge=0)
+    # Sources that no fold could test (protocol ``loso``), each with the reason.
+    not_identifiable: dict[str, str]
+
+    @property
+    def words(self) -> str:
+        """In words, e.g. ``613 of 781 images tested``."""
+        held = f", {self.held_out} held out" if self.held_out else ""
+        left = f"; not identifiable: {', '.join(self.not_identifiable)}" if self.not_identifiable else ""
+        return f"{self.tested} of {self.cohort} images tested{held}{left}"
+
+
 class Association(_Record):
     """Cramér's V of class and source: at 1 the source alone tells the class."""
 
@@ -181,7 +200,10 @@ class Context(_Record):
 
 
 class Evidence(_Record):
-    """Everything a decision may read. Gates read ``leak_free``; ``all`` stands beside it."""
+    """Everything a decision may read. Gates read ``leak_free``; ``all`` and ``holdout`` stand beside it.
+
+    What stands last is absent from the JSON where it is None: evidence of before it was measured keeps its digest.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     context: Context
@@ -195,11 +217,17 @@ class Evidence(_Record):
     leak: Leak
     class_by_source: Association
     digest: str
+    coverage: Coverage | None = None
+    # The refit, which is the model that is registered, on the images that nothing else has seen.
+    holdout: Population | None = None
+    # Digest of the held-out predictions' CSV.
+    holdout_predictions: str | None = None
 
 
 def evidence_json(evidence: Evidence) -> dict[str, Any]:
     """Plain JSON, as ``cxr_core.files.write_json`` takes it."""
-    return evidence.model_dump(mode="json", by_alias=True)
+    body = evidence.model_dump(mode="json", by_alias=True)
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def digest_of(body: dict[str, Any]) -> str:

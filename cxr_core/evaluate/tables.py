@@ -1,4 +1,4 @@
-"""Evidence as text: Table 2 of the paper, the figures of both populations side by side, and flat numbers for a tracker.
+"""Evidence as text: Table 2 of the paper, the figures of all populations side by side, and flat numbers for a tracker.
 
 Laws: no point stands without its n and interval; what is missing is written as a dash with its reason, never as 0.
 """
@@ -48,30 +48,51 @@ def table2_csv(evidence: Evidence) -> str:
 
 
 def figures_markdown(evidence: Evidence) -> str:
-    """Every figure over all test images and over the leak-free ones, point, interval and n."""
-    leak = evidence.leak
+    """Every figure, interval and n: over all test images, leak-free ones and, where there are any, held-out ones."""
+    leak, columns = evidence.leak, _populations(evidence)
+    titles = {
+        "all": "all test images",
+        "leak_free": "leak-free test images",
+        "holdout": "held-out images, by the registered model",
+    }
     lines = [
+        *_coverage(evidence),
         f"{leak.leaking} of {leak.n} test images ({leak.share:.1%}) share a patient or duplicate cluster with images "
         "that trained or validated their fold. Decisions read the leak-free column.",
         "",
-        f"| figure ({evidence.confidence:.0%} interval; n) | all test images | leak-free test images |",
-        "| --- | --- | --- |",
+        f"| figure ({evidence.confidence:.0%} interval; n) | {' | '.join(titles[name] for name in columns)} |",
+        f"| --- |{' --- |' * len(columns)}",
     ]
-    both = zip(_named(evidence.all), _named(evidence.leak_free), strict=True)
-    lines += [f"| {_words(name)} | {_shown(one)} | {_shown(other)} |" for (name, one), (_, other) in both]
+    lines += [
+        f"| {_words(row[0][0])} | {' | '.join(_shown(estimate) for _, estimate in row)} |"
+        for row in zip(*map(_named, columns.values()), strict=True)
+    ]
     return "\n".join(lines) + "\n"
 
 
 def flat_metrics(evidence: Evidence) -> dict[str, float]:
     """Figures as ``<population>.<figure>[.low|.high|.n]`` to numbers; what is null is left out."""
     metrics: dict[str, float] = {}
-    for prefix, people in (("all", evidence.all), ("leak_free", evidence.leak_free)):
+    if evidence.coverage:
+        metrics |= {"tested.n": float(evidence.coverage.tested), "cohort.n": float(evidence.coverage.cohort)}
+    for prefix, people in _populations(evidence).items():
         for name, estimate in _named(people):
             metrics[f"{prefix}.{name}.n"] = float(estimate.n)
             for suffix, value in (("", estimate.value), (".low", estimate.low), (".high", estimate.high)):
                 if value is not None:
                     metrics[f"{prefix}.{name}{suffix}"] = value
     return metrics
+
+
+def _populations(evidence: Evidence) -> dict[str, Population]:
+    both = {"all": evidence.all, "leak_free": evidence.leak_free}
+    return both | ({"holdout": evidence.holdout} if evidence.holdout else {})
+
+
+def _coverage(evidence: Evidence) -> list[str]:
+    if evidence.coverage is None:
+        return []
+    return [f"{evidence.coverage.words}.", "", *evidence.coverage.not_identifiable.values(), ""]
 
 
 def _named(people: Population) -> Iterator[tuple[str, Estimate]]:

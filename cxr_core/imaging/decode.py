@@ -1,6 +1,7 @@
 """Any image file's bytes to grey pixels: the one way in, for ingest and for the served model.
 
-What the bytes are is told by their first bytes, never by a name. Law: the same bytes give the same pixels everywhere.
+What the bytes are is told by their first bytes, never by a name. Laws: the same bytes give the same pixels everywhere;
+bytes give pixels or an ``ImageError``, never another error but ``MemoryError``, which says nothing about the bytes.
 
 Shapes: H, W pixels of the upright original.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_core.errors import ImageError
 from cxr_core.imaging.dicom import DicomFacts, is_dicom, read_dicom
 from cxr_core.imaging.faults import ImageFault, refuse
 from cxr_core.imaging.raster import is_raster, read_raster
@@ -57,14 +59,25 @@ def decode(data: bytes) -> Decoded:
         raise refuse(ImageFault.EMPTY, "The file is empty.", hint="Fetch the file again from its source.")
     if len(data) > MAX_BYTES:
         raise refuse(ImageFault.TOO_LARGE, f"Expected at most {MAX_BYTES} bytes, found {len(data)}.")
-    if is_raster(data):
-        pixels, mode = read_raster(data)
-        decoded = Decoded(pixels=pixels, mode=mode)
-    elif is_dicom(data):
-        pixels, facts = read_dicom(data)
-        decoded = Decoded(pixels=pixels, mode=facts.photometric, dicom=facts)
-    else:
-        raise refuse(ImageFault.NOT_AN_IMAGE, f"Expected PNG, JPEG or DICOM, found bytes that begin {data[:8].hex()}.")
+    try:
+        decoded = _decoded(data)
+    except (ImageError, MemoryError):
+        raise
+    # Three libraries meet hostile bytes here. What each may raise is listed where it is called; what the list lacks
+    # must cost this one file, not the run, and say that it is our fault.
+    except Exception as error:
+        words = f"The decoder stopped on {type(error).__name__}: {' '.join(str(error).split())[:200]}."
+        raise refuse(ImageFault.DECODER_FAILED, words, hint="Report it, with the file if it may be shown.") from error
     if decoded.pixels.min() == decoded.pixels.max():
         raise refuse(ImageFault.BLANK, f"Every pixel is {decoded.pixels.flat[0]}: there is nothing to see.")
     return decoded
+
+
+def _decoded(data: bytes) -> Decoded:
+    if is_raster(data):
+        pixels, mode = read_raster(data)
+        return Decoded(pixels=pixels, mode=mode)
+    if is_dicom(data):
+        pixels, facts = read_dicom(data)
+        return Decoded(pixels=pixels, mode=facts.photometric, dicom=facts)
+    raise refuse(ImageFault.NOT_AN_IMAGE, f"Expected PNG, JPEG or DICOM, found bytes that begin {data[:8].hex()}.")

@@ -1,7 +1,8 @@
 """PNG and JPEG bytes to grey pixels, whatever the bytes claim to be.
 
 Laws: the result is uint8 (H, W), upright, 0 black; a file cut short either raises or gives exactly the pixels of the
-whole file; no decoder but Pillow's PNG and JPEG is ever reached; nothing is decompressed before its size is known.
+whole file; no decoder but Pillow's PNG and JPEG is ever reached, and those see nothing but what draws the picture;
+nothing is decompressed before its size is known; beside Pillow's own buffer, memory is one byte a pixel.
 
 Shapes: H, W pixels of the upright picture.
 """
@@ -11,13 +12,17 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cxr_core.errors import ImageError
+from cxr_core.imaging.exif import orientation, upright
 from cxr_core.imaging.faults import ImageFault, refuse
+from cxr_core.imaging.jpeg import JPEG_MAGIC, read_jpeg
+from cxr_core.imaging.png import PNG_MAGIC, check_rows, read_png
 
 __all__ = ["MAX_PIXELS", "MIN_SIDE_PIXELS", "check_shape", "full_range", "is_raster", "read_raster"]
 
@@ -25,17 +30,16 @@ __all__ = ["MAX_PIXELS", "MIN_SIDE_PIXELS", "check_shape", "full_range", "is_ras
 MAX_PIXELS = 64_000_000
 MIN_SIDE_PIXELS = 16
 
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_JPEG_MAGIC = b"\xff\xd8\xff"
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
-_EXIF_ORIENTATION = 0x0112
+# Pixels turned grey at a time, so that what is made on the way stays small beside the picture.
+_BAND_PIXELS = 1 << 20
 # What Pillow's two decoders raise on damaged bytes, collected from its source and by cutting and flipping files.
 _PILLOW_FAULTS = (OSError, SyntaxError, ValueError, EOFError, LookupError, OverflowError, struct.error, zlib.error)
 
 
 def is_raster(data: bytes) -> bool:
     """Whether the bytes begin as PNG or JPEG do."""
-    return data.startswith((_PNG_MAGIC, _JPEG_MAGIC))
+    return data.startswith((PNG_MAGIC, JPEG_MAGIC))
 
 
 def read_raster(data: bytes) -> tuple[NDArray[np.uint8], str]:
@@ -45,24 +49,30 @@ def read_raster(data: bytes) -> tuple[NDArray[np.uint8], str]:
     would draw a bright frame that no X-ray has; more than 8 bits are spread from the darkest to the brightest pixel.
 
     Raises:
-        ImageError: The bytes are damaged, hold several frames, or are too large or too small.
+        ImageError: The bytes are damaged, hold several frames or a second file, or are too large or too small.
     """
+    is_png = data.startswith(PNG_MAGIC)
+    container = read_png(data) if is_png else read_jpeg(data)
+    check_shape(height=container.height, width=container.width)
     try:
-        if data.startswith(_PNG_MAGIC):
-            # Pillow decodes past a wrong checksum; only verify() looks at them.
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                image.verify()
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise refuse(ImageFault.SEVERAL_FRAMES, "Expected one picture, found several frames.")
-            check_shape(height=image.height, width=image.width)
+        with Image.open(io.BytesIO(container.picture), formats=("PNG" if is_png else "JPEG",)) as image:
+            if image.size != (container.width, container.height):
+                raise refuse(ImageFault.CORRUPT, f"The picture says it is {image.size} and its frame says otherwise.")
             mode = image.mode
             image.load()
-            return _grey(_upright(image)), mode
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise refuse(ImageFault.TOO_LARGE, f"Expected at most {MAX_PIXELS} pixels: {error}") from error
+            # Where the last row holds anything it was reached; black may be what is missing.
+            if is_png and not any(image.crop((0, image.height - 1, *image.size)).tobytes()):
+                check_rows(container.picture)
+            grey = _grey(image)
     except _PILLOW_FAULTS as error:
         raise _damage(error) from error
+    # Asked last: where the end is a false one, that the picture is not whole says more.
+    if container.rest.startswith((PNG_MAGIC, JPEG_MAGIC)):
+        raise refuse(ImageFault.SEVERAL_FRAMES, "Expected one picture, found another behind it.")
+    if container.rest:
+        words = f"{len(container.rest)} bytes follow the picture's end, beginning {container.rest[:8].hex()}."
+        raise refuse(ImageFault.TRAILING_DATA, words, hint="Save the picture anew; a second file may hide there.")
+    return upright(grey, orientation(container.exif)), mode
 
 
 def check_shape(*, height: int, width: int) -> None:
@@ -85,21 +95,41 @@ def full_range(values: NDArray[np.float64], *, low: float, high: float) -> NDArr
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
-
-
 def _grey(image: Image.Image) -> NDArray[np.uint8]:
+    """uint8 (H, W), as stored."""
+    grey = np.empty((image.height, image.width), np.uint8)
     if image.mode in _DEEP_MODES:
-        values = np.asarray(image).astype(np.float64)
-        return full_range(values, low=float(values.min()), high=float(values.max()))
+        ends = [(int(values.min()), int(values.max())) for _, values in _deep_bands(image)]
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        for rows, values in _deep_bands(image):
+            grey[rows] = full_range(values.astype(np.float64), low=low, high=high)
+    else:
+        for rows, band in _bands(image):
+            grey[rows] = np.asarray(_grey_band(band))
+    return grey
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """The picture in bands of whole rows, from the top."""
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        end = min(top + rows, image.height)
+        yield slice(top, end), image.crop((0, top, image.width, end))
+
+
+def _deep_bands(image: Image.Image) -> Iterator[tuple[slice, NDArray[np.integer]]]:
+    for rows, band in _bands(image):
+        yield rows, np.asarray(band)
+
+
+def _grey_band(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
     # By way of RGB, because Pillow has no direct conversion from some modes (CMYK, palettes with odd sizes).
-    grey = image if image.mode == "L" else image.convert("RGB").convert("L")
-    return np.array(grey, dtype=np.uint8)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return image.convert("L")
 
 
 def _damage(error: Exception) -> ImageError:

@@ -42,7 +42,12 @@ def _candidate(row: Mapping[str, str]) -> Candidate:
         patient=row["patientid"],
         sex=sex(row.get("sex", "")),
         age_years=age_years(row.get("age", "")),
-        origin_url=row.get("url", ""),
+        origin_url=row.get("url") or _doi_address(row.get("doi", "")),
         licence=row.get("license", ""),
         label_provenance="rt_pcr" if row.get("rt_pcr_positive", "").upper() == "Y" else "case_report",
     )
+
+
+def _doi_address(doi: str) -> str:
+    """Where a DOI leads; empty where there is none."""
+    return f"https://doi.org/{doi}" if doi.startswith("10.") else doi

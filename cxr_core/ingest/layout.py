@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from cxr_core.classes import Source
 from cxr_core.digests import digest_bytes
 from cxr_core.errors import SourceError
-from cxr_core.ingest.faults import IngestFault
+from cxr_core.ingest.faults import IngestFault, SourceFault
 from cxr_core.ingest.listing import Entry, Listing
 from cxr_core.ingest.record import Exclusion, LabelProvenance, image_name
+from cxr_core.ingest.tables import MAX_TABLE_BYTES
 
 __all__ = ["Candidate", "Layout", "Row", "Tree", "exclude_file", "lay_out"]
 
@@ -78,20 +79,34 @@ class Tree:
         return {entry.path: entry for entry in self.listing.entries if entry.is_image}
 
     def read(self, path: str) -> bytes:
-        """A file's bytes, as they were listed.
+        """A table's bytes, as they were listed.
 
         Raises:
-            SourceError: There is no such file (``layout_not_found``), or it changed since (``source_changed``).
+            SourceError: There is no such file (``layout_not_found``), it is larger than any table
+                (``table_too_large``), or it changed since it was listed (``source_changed``).
         """
         if path not in self.entries:
             raise SourceError(
                 f"Expected {path} in the source {self.source}; it is not in {self.root}.",
-                reason="layout_not_found",
+                reason=SourceFault.LAYOUT_NOT_FOUND.value,
                 hint="Check that the folder holds the source in its published layout.",
             )
-        data = (self.root / path).read_bytes()
-        if digest_bytes(data) != self.entries[path].sha256:
-            raise SourceError(f"{path} changed while it was read.", reason="source_changed", hint="Run ingest again.")
+        entry = self.entries[path]
+        if entry.bytes > MAX_TABLE_BYTES:
+            raise SourceError(
+                f"{path}: expected a table of at most {MAX_TABLE_BYTES} bytes, found {entry.bytes}.",
+                reason=SourceFault.TABLE_TOO_LARGE.value,
+                hint="Check that the folder holds the source in its published layout.",
+            )
+        with (self.root / path).open("rb") as file:
+            # Not more than was listed, however the file has grown since.
+            data = file.read(entry.bytes + 1)
+        if digest_bytes(data) != entry.sha256:
+            raise SourceError(
+                f"{path} changed while it was read.",
+                reason=SourceFault.SOURCE_CHANGED.value,
+                hint="Run ingest again.",
+            )
         return data
 
 
@@ -146,15 +161,19 @@ def _exclude_row(tree: Tree, row: Row, fault: IngestFault, detail: str) -> Exclu
         path=path,
         sha256=None,
         reason=fault.value,
-        detail=f"{row.table}, row {row.number}, names {path!r}, {detail}",
+        detail=f"{row.table}, row {row.number}, names {_shortened(path)!r}, {detail}",
     )
 
 
 def _safe(path: str) -> str | None:
     """The path in its plain form; None where it is absolute, leaves the folder or could on another system."""
     plain = PurePosixPath(path)
-    unsafe = not plain.parts or plain.is_absolute() or ".." in plain.parts or any(sign in path for sign in "\\:\0")
-    return None if unsafe else str(plain)
+    climbs = not plain.parts or plain.is_absolute() or ".." in plain.parts or any(sign in path for sign in "\\:")
+    return None if climbs or not path.isprintable() else str(plain)
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 200 else f"{path[:200]}…"
 
 
 def _difference(first: Row, other: Row) -> str:

@@ -1,15 +1,16 @@
 """data/sources.lock.yaml: what each source is pinned to, as a package lock pins packages.
 
-Laws: writing a pin keeps the file's comments and the other pins; reading gives back what was written.
+Laws: writing a pin keeps the file's comments and the other pins; reading gives back what was written; the same bytes
+under a new version upstream leave the pin as it stands, so that nothing downstream of it reruns.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import ScalarNode
@@ -19,34 +20,95 @@ from cxr_core.classes import SOURCES, Source
 from cxr_core.errors import SourceError
 from cxr_core.ingest.listing import Listing
 
-__all__ = ["PINS_PATH", "Pin", "check_pin", "pin_of", "read_pins", "with_pin", "without_pins"]
+__all__ = [
+    "PINS_PATH",
+    "Kind",
+    "Pin",
+    "check_pin",
+    "kind_of",
+    "pin_of",
+    "read_pins",
+    "settled_pin",
+    "with_pin",
+    "without_pins",
+]
 
 PINS_PATH = "data/sources.lock.yaml"
 
+Kind = Literal["folder", "git", "https", "s3", "kaggle"]
+
 
 class Pin(BaseModel):
-    """What a source was when it was pinned."""
+    """What a source was when it was pinned.
+
+    Attributes:
+        kind: How the source was reached.
+        upstream: The version there, its kind first (``git:<commit>``, ``kaggle:owner/name/versions/3``); where to fetch
+            these bytes again. Empty for a folder, which keeps no versions.
+        revision: ``sha256:<hex>`` of the listing: the same bytes give the same one however they are reached.
+        files: How many.
+        bytes: Of all files together.
+        licence: As the source states it.
+        synthetic: Whether the source is marked as phantoms.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    kind: Literal["folder"]
+    kind: Kind
+    upstream: str = ""
     revision: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     files: int = Field(ge=1)
     bytes: int = Field(ge=0)
     licence: str
     synthetic: bool
 
+    @field_validator("upstream")
+    @classmethod
+    def _folders_have_none(cls, upstream: str) -> str:
+        return "" if upstream == "folder" else upstream
 
-def pin_of(listing: Listing, *, licence: str) -> Pin:
+    @model_validator(mode="after")
+    def _kinds_agree(self) -> Self:
+        if kind_of(self.upstream) != self.kind:
+            raise ValueError(f"kind {self.kind} and upstream {self.upstream!r} do not agree")
+        return self
+
+
+def kind_of(upstream: str) -> Kind:
+    """The kind that an upstream version begins with; ``folder`` where it is empty.
+
+    Raises:
+        ValueError: It begins with none of the kinds.
+    """
+    kind = upstream.partition(":")[0] or "folder"
+    if kind not in get_args(Kind):
+        raise ValueError(f"expected one of {', '.join(get_args(Kind))} first, found {upstream!r}")
+    return cast(Kind, kind)
+
+
+def pin_of(listing: Listing, *, licence: str, upstream: str = "") -> Pin:
     """The pin that holds a source at what it is now."""
     return Pin(
-        kind="folder",
+        kind=kind_of(upstream),
+        upstream=upstream,
         revision=listing.revision,
         files=listing.files,
         bytes=listing.bytes,
         licence=licence,
         synthetic=listing.synthetic,
     )
+
+
+def settled_pin(standing: Pin | None, found: Pin) -> Pin:
+    """The pin to hold once ``found`` is there: the standing one where the bytes are its own.
+
+    A commit, dataset version or ETag that brings the same bytes changes nothing, and a mirror folder of a fetched
+    version tells less than the version. Bytes pinned from a folder, or fetched in another way, take the new version,
+    so that other machines can fetch them.
+    """
+    if standing is None or (standing.revision, standing.licence) != (found.revision, found.licence):
+        return found
+    return standing if found.kind in ("folder", standing.kind) else found
 
 
 def read_pins(text: str) -> dict[Source, Pin | None]:
@@ -75,7 +137,8 @@ def with_pin(text: str, source: Source, pin: Pin) -> str:
         SourceError: The text is no lock file.
     """
     data = _loaded(text)
-    data["sources"][source] = pin.model_dump()
+    # A folder's pin has no upstream, as pins had before there were others: its text, which DVC compares, stays.
+    data["sources"][source] = {key: value for key, value in pin.model_dump().items() if value or key != "upstream"}
     return _dumped(data)
 
 
@@ -91,8 +154,14 @@ def without_pins(text: str) -> str:
     return _dumped(data)
 
 
-def check_pin(source: Source, pin: Pin | None, listing: Listing) -> None:
+def check_pin(source: Source, pin: Pin | None, listing: Listing, *, upstream: str = "") -> None:
     """Refuse bytes that are not the pinned ones.
+
+    Args:
+        source: Which of the four.
+        pin: What it is pinned to.
+        listing: What was found.
+        upstream: The version that was fetched, for the message; empty for a folder.
 
     Raises:
         SourceError: No pin (``not_pinned``), or another revision (``pin_mismatch``, naming both).
@@ -102,11 +171,12 @@ def check_pin(source: Source, pin: Pin | None, listing: Listing) -> None:
             f"{source} is not pinned in {PINS_PATH}.", reason="not_pinned", hint=f"Run `cxr sources update {source}`."
         )
     if pin.revision != listing.revision:
+        pinned, found = (f" at {version}" if version else "" for version in (pin.upstream, upstream))
         raise SourceError(
-            f"{source} is pinned to {pin.revision} ({pin.files} files, {pin.bytes} bytes); found {listing.revision} "
-            f"({listing.files} files, {listing.bytes} bytes).",
+            f"{source} is pinned to {pin.revision} ({pin.files} files, {pin.bytes} bytes{pinned}); found "
+            f"{listing.revision} ({listing.files} files, {listing.bytes} bytes{found}).",
             reason="pin_mismatch",
-            hint=f"Restore the pinned files, or accept these with `cxr sources update {source}`.",
+            hint=f"Restore the pinned files, or see what changed and accept it with `cxr sources update {source}`.",
         )
 
 

@@ -7,7 +7,7 @@ stands once in the three tables together; ``from_dict(as_dict(x)) == x``; tables
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,7 +29,7 @@ __all__ = [
 
 LabelProvenance = Literal["rt_pcr", "radiologist", "case_report", "file_name"]
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 class _Row:
@@ -39,7 +39,8 @@ class _Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the schema's version."""
-        return {"schema": _SCHEMA, **asdict(self)}  # type: ignore[call-overload]
+        # Fields are plain values: `asdict`, which copies each of them deeply, took most of the time a table takes.
+        return {"schema": _SCHEMA, **{field.name: getattr(self, field.name) for field in fields(self)}}  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
@@ -67,8 +68,10 @@ class Record(_Row):
         name: ``source:path``.
         source: Which of the four.
         path: POSIX, relative to the source's folder.
-        sha256: ``sha256:<hex>`` of the original file.
-        bytes: Size of the original file.
+        sha256: ``sha256:<hex>`` of the file kept under ``files/``.
+        bytes: Size of that file.
+        source_sha256: ``sha256:<hex>`` of the file in the source's listing, which its pin is the digest of; another one
+            where something that could name a person was taken out.
         finding: The source's own words, trimmed.
         modality: The source's own word, e.g. ``X-ray`` or ``CT``; a DICOM file's CR, DX and RG are ``X-ray``.
         view: ``PA``, ``AP``, ``AP Supine``, ``L`` ... as the source writes it; empty where unknown.
@@ -91,6 +94,7 @@ class Record(_Row):
     path: str
     sha256: str
     bytes: int
+    source_sha256: str
     finding: str
     modality: str
     view: str
@@ -129,12 +133,12 @@ class Exclusion(_Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quarantined(_Row):
-    """An image file whose bytes cannot be used; they lie under ``quarantine/<hex of sha256>``.
+    """An image file whose bytes cannot be used; they lie in this machine's quarantine, ``<source>/<hex of sha256>``.
 
     Attributes:
         name: ``source:path``.
         path: POSIX, relative to the source's folder.
-        sha256: ``sha256:<hex>``.
+        sha256: ``sha256:<hex>`` as in the source's listing.
         bytes: Size.
         reason: An ``ImageFault``, or ``decoder_died``.
         detail: What was found, in words.

@@ -1,14 +1,15 @@
 """The ingest stage: one pinned source to ``data/raw/<source>/`` in a workspace.
 
 Laws: files = records + excluded + quarantined, over the image files of the listing; the same pin, key and code give the
-same bytes; the folder appears whole or not at all.
+same bytes; the folder appears whole or not at all. What it holds may be pushed to a remote: no bytes that could not be
+looked at, and of a patient a keyed digest (``docs/adr/0012-what-leaves-the-machine.md``).
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,19 @@ import numpy as np
 from cxr_core.classes import Source
 from cxr_core.digests import keyed_digest
 from cxr_core.errors import SourceError
-from cxr_core.files import write_json
+from cxr_core.files import write_json, write_jsonl
 from cxr_core.imaging.hashing import THUMBNAIL_PIXELS
 from cxr_core.ingest.connectors import CONNECTORS
-from cxr_core.ingest.examine import Examined, Task, Unusable, examine, quarantine_path
-from cxr_core.ingest.faults import DECODER_DIED
+from cxr_core.ingest.examine import Examined, Task, Unusable, hold
+from cxr_core.ingest.faults import DecoderFault
+from cxr_core.ingest.key import check_key
 from cxr_core.ingest.layout import Candidate, Layout, Tree
 from cxr_core.ingest.listing import list_source
 from cxr_core.ingest.pins import PINS_PATH, check_pin, read_pins
-from cxr_core.ingest.pool import Died, map_in_order, processors
+from cxr_core.ingest.pool import Died, processors
+from cxr_core.ingest.recall import outcomes
 from cxr_core.ingest.record import Exclusion, Quarantined, Record, image_name, write_rows
+from cxr_core.memo import Memo
 from cxr_core.params import Params
 
 __all__ = ["run"]
@@ -34,6 +38,11 @@ Progress = Callable[[int, int], None]
 
 # PS3.3, C.7.3.1.1.1: computed, digital and plain radiography are what the other sources call an X-ray.
 _RADIOGRAPHY = frozenset({"CR", "DX", "RG"})
+_ENDED = {
+    DecoderFault.DIED: "Decoding ended its worker process, twice: a crash in a library.",
+    DecoderFault.TIMEOUT: "Decoding did not end in time, twice.",
+    DecoderFault.OUT_OF_MEMORY: "Memory ran out while the picture was decoded, also when it was decoded alone.",
+}
 
 
 def run(
@@ -43,6 +52,8 @@ def run(
     address: Path,
     patient_key: bytes,
     params: Params,
+    quarantine: Path | None = None,
+    memo: Memo | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Ingest a source; one that ``params.ingest.sources`` leaves out gives empty tables, and its address is not read.
@@ -53,6 +64,9 @@ def run(
         address: The source's folder.
         patient_key: Key of the patients' digests.
         params: The run's parameters.
+        quarantine: Where bytes that cannot be used are kept, a folder a source; None keeps them in the workspace's
+            ``.cxr``, which neither git nor DVC looks at.
+        memo: Outcomes of earlier runs, and where this one's are kept; None keeps nothing.
         progress: Called with (files done, files in all).
 
     Returns:
@@ -60,55 +74,82 @@ def run(
 
     Raises:
         SourceError: The source is absent, not pinned, differs from its pin, or has another layout.
+        SettingError: The workspace's patients are digested under another key.
     """
     raw = workspace / "data" / "raw"
     partial = raw / f".{source}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if source in params.ingest.sources:
-        tree = _checked_tree(source, workspace=workspace, address=address)
+        tree = _checked_tree(source, workspace=workspace, address=address, patient_key=patient_key)
         layout = CONNECTORS[source](tree)
-        summary = _fill(partial, tree, layout, patient_key=patient_key, progress=progress)
+        held = (quarantine or workspace / ".cxr" / "quarantine").absolute() / source
+        summary = _fill(
+            partial, tree, layout, patient_key=patient_key, quarantine=held, memo=memo or Memo(None), progress=progress
+        )
     else:
-        summary = _write(partial, source, records=[], thumbnails=[], exclusions=[], quarantined=[], pin=None, others=0)
+        summary = _write(
+            partial, source, records=[], thumbnails=[], exclusions=[], quarantined=[], pin=None, named=0, others=0
+        )
     shutil.rmtree(raw / source, ignore_errors=True)
     partial.rename(raw / source)
     return summary
 
 
-def _checked_tree(source: Source, *, workspace: Path, address: Path) -> Tree:
+def _checked_tree(source: Source, *, workspace: Path, address: Path, patient_key: bytes) -> Tree:
     pins = workspace / PINS_PATH
     if not pins.is_file():
         raise SourceError(
             f"Expected {PINS_PATH} in {workspace}.", reason="no_pins", hint=f"`git checkout {PINS_PATH}`."
         )
+    text = pins.read_text(encoding="utf-8")
+    check_key(text, patient_key)
     listing = list_source(address)
-    check_pin(source, read_pins(pins.read_text(encoding="utf-8"))[source], listing)
+    check_pin(source, read_pins(text)[source], listing)
     return Tree(source=source, root=address, listing=listing)
 
 
-def _fill(out: Path, tree: Tree, layout: Layout, *, patient_key: bytes, progress: Progress | None) -> dict[str, Any]:
+def _fill(
+    out: Path,
+    tree: Tree,
+    layout: Layout,
+    *,
+    patient_key: bytes,
+    quarantine: Path,
+    memo: Memo,
+    progress: Progress | None,
+) -> dict[str, Any]:
     candidates = sorted(layout.candidates, key=lambda candidate: candidate.path)
-    tasks = [Task(root=tree.root, path=c.path, sha256=tree.images[c.path].sha256, out=out) for c in candidates]
+    tasks = [
+        Task(
+            root=tree.root,
+            path=candidate.path,
+            sha256=tree.images[candidate.path].sha256,
+            source=tree.source,
+            files=out / "files",
+            patient_key=patient_key,
+        )
+        for candidate in candidates
+    ]
     records: list[Record] = []
     thumbnails: list[np.ndarray] = []
     quarantined: list[Quarantined] = []
-    outcomes = map_in_order(examine, tasks, workers=processors())
-    for done, (candidate, outcome) in enumerate(zip(candidates, outcomes, strict=True), 1):
+    found = outcomes(tasks, memo=memo, workers=processors())
+    for done, (candidate, outcome) in enumerate(zip(candidates, found, strict=True), 1):
         match outcome:
             case Examined():
                 records.append(_record(tree, candidate, outcome, patient_key=patient_key))
                 thumbnails.append(outcome.thumbnail)
             case Unusable(reason=reason, detail=detail):
-                quarantined.append(_quarantined(tree, candidate, reason=reason, detail=detail))
-            case Died():
-                held = quarantine_path(out, tree.images[candidate.path].sha256)
-                held.parent.mkdir(exist_ok=True)
-                shutil.copyfile(tree.root / candidate.path, held)
-                words = "Decoding ended its worker process: a crash, or memory ran out."
-                quarantined.append(_quarantined(tree, candidate, reason=DECODER_DIED, detail=words))
+                quarantined.append(_quarantined(tree, candidate, quarantine, reason=reason, detail=detail))
+            case Died(reason=fault):
+                # A worker may have been ended after it wrote.
+                (out / "files" / candidate.path).unlink(missing_ok=True)
+                quarantined.append(_quarantined(tree, candidate, quarantine, reason=fault.value, detail=_ENDED[fault]))
         if progress is not None:
             progress(done, len(candidates))
+    # What the pin is the digest of: with it, anyone who has the data version can go from an image to the pin.
+    write_jsonl(out / "listing.jsonl", [[entry.path, entry.bytes, entry.sha256] for entry in tree.listing.entries])
     return _write(
         out,
         tree.source,
@@ -117,6 +158,7 @@ def _fill(out: Path, tree: Tree, layout: Layout, *, patient_key: bytes, progress
         exclusions=layout.exclusions,
         quarantined=quarantined,
         pin=tree.listing.revision,
+        named=sum(_names_its_patient(record, patient_key) for record in records),
         others=tree.listing.files - len(tree.images),
     )
 
@@ -125,18 +167,22 @@ def _record(tree: Tree, candidate: Candidate, image: Examined, *, patient_key: b
     """The source's words, and the DICOM file's where the source has none."""
     facts, entry = image.dicom, tree.images[candidate.path]
     modality = candidate.modality or (facts.modality if facts else "")
-    # An image without a patient is its own patient: nothing says that two such images are one person's.
-    patient = candidate.patient or (facts.patient_id if facts else "") or f"file {candidate.path}"
+    patient = facts.patient if facts else ""
+    if candidate.patient or not patient:
+        # An image without a patient is its own patient: nothing says that two such images are one person's.
+        named = candidate.patient or f"file {candidate.path}"
+        patient = keyed_digest(patient_key, f"{tree.source}:{named}")
     return Record(
         name=image_name(tree.source, candidate.path),
         source=tree.source,
         path=candidate.path,
-        sha256=entry.sha256,
-        bytes=entry.bytes,
+        sha256=image.sha256,
+        bytes=image.bytes,
+        source_sha256=entry.sha256,
         finding=candidate.finding,
         modality="X-ray" if modality in _RADIOGRAPHY else modality,
         view=candidate.view or (facts.view if facts else ""),
-        patient=keyed_digest(patient_key, f"{tree.source}:{patient}"),
+        patient=patient,
         sex=candidate.sex or (facts.sex if facts else ""),
         age_years=facts.age_years if candidate.age_years is None and facts else candidate.age_years,
         origin_url=candidate.origin_url,
@@ -151,8 +197,16 @@ def _record(tree: Tree, candidate: Candidate, image: Examined, *, patient_key: b
     )
 
 
-def _quarantined(tree: Tree, candidate: Candidate, *, reason: str, detail: str) -> Quarantined:
+def _names_its_patient(record: Record, key: bytes) -> bool:
+    """Whether a part of an image's path is the raw id of its patient."""
+    parts = PurePosixPath(record.path).parts
+    words = {word for part in parts for word in (part, PurePosixPath(part).stem, part.split("_")[0])}
+    return any(keyed_digest(key, f"{record.source}:{word}") == record.patient for word in words)
+
+
+def _quarantined(tree: Tree, candidate: Candidate, quarantine: Path, *, reason: str, detail: str) -> Quarantined:
     entry = tree.images[candidate.path]
+    hold(quarantine, root=tree.root, path=entry.path, sha256=entry.sha256)
     return Quarantined(
         name=image_name(tree.source, candidate.path),
         path=candidate.path,
@@ -172,6 +226,7 @@ def _write(
     exclusions: Sequence[Exclusion],
     quarantined: Sequence[Quarantined],
     pin: str | None,
+    named: int,
     others: int,
 ) -> dict[str, Any]:
     (out / "files").mkdir(exist_ok=True)
@@ -194,6 +249,10 @@ def _write(
         # Rows without a file of their own, and files that are no images by their name (tables, texts).
         "excluded_rows": len(exclusions) - excluded,
         "other_files": others,
+        # Images whose own path holds their patient's id, as published layouts have it: names are shown everywhere.
+        "names_carry_ids": named,
+        # Images that are kept without something that could name a person.
+        "rewritten": sum(record.sha256 != record.source_sha256 for record in records),
     }
     write_json(out / "summary.json", summary)
     return summary

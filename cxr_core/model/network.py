@@ -9,7 +9,6 @@ Served models carry this module: it imports torch, torchvision, numpy and nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cxr_core.classes import CLASSES
-from cxr_core.errors import WeightsError
+from cxr_core.model.architectures import facts
 from cxr_core.model.vision import models
 
 __all__ = [
@@ -39,17 +38,12 @@ UsedPrecision = Literal["bf16", "fp32"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "resnet18": models.resnet18,
-    "resnet34": models.resnet34,
-    "resnet50": models.resnet50,
-}
 # Instruction sets with bfloat16 dot products (x86 AVX-512 and AMX, Arm); elsewhere oneDNN emulates them.
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 def build(architecture: str, *, seed: int, n_classes: int = len(CLASSES)) -> nn.Module:
-    """A ResNet (He et al. 2016) with a head ``fc`` of ``n_classes`` outputs, initialised from a seed.
+    """An architecture with ``n_classes`` outputs, initialised from a seed.
 
     Its convolutions hold their weights channels last, as ``to_input`` makes pixels. The caller's random state is
     untouched.
@@ -57,14 +51,10 @@ def build(architecture: str, *, seed: int, n_classes: int = len(CLASSES)) -> nn.
     Raises:
         WeightsError: The architecture is none of ours.
     """
-    if architecture not in _ARCHITECTURES:
-        raise WeightsError(
-            f"Expected an architecture among {', '.join(_ARCHITECTURES)}; found {architecture!r}.",
-            reason="unknown_architecture",
-        )
+    facts(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _ARCHITECTURES[architecture](weights=None, num_classes=n_classes)
+        network: nn.Module = models.get_model(architecture, weights=None, num_classes=n_classes)
     return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  (missing in torch's stubs)
 
 

@@ -6,7 +6,7 @@
 ``file:PATH``, ``registry:MODEL@ALIAS``   a checkpoint that a run here wrote.
 
 Laws: the identity of a choice is known before anything is downloaded, and equal identities start equal networks;
-``imagenet`` keeps the network's own seeded head ``fc``, the others replace it.
+``imagenet`` keeps the network's own seeded head, the others replace it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import nn
 from cxr_core.digests import digest_file
 from cxr_core.errors import WeightsError
 from cxr_core.model import checkpoint
+from cxr_core.model.architectures import ARCHITECTURES, facts
 from cxr_core.model.vision import models
 
 __all__ = ["IMAGENET_URLS", "WeightsRecord", "load_initial", "weights_identity"]
@@ -32,12 +33,10 @@ __all__ = ["IMAGENET_URLS", "WeightsRecord", "load_initial", "weights_identity"]
 Registry = Callable[[str], Path]
 
 # torchvision's own addresses, by architecture; the file name ends in the first 8 hex digits of its SHA-256.
-IMAGENET_URLS: Mapping[str, str] = {
-    "resnet18": models.ResNet18_Weights.IMAGENET1K_V1.url,
-    "resnet34": models.ResNet34_Weights.IMAGENET1K_V1.url,
-    "resnet50": models.ResNet50_Weights.IMAGENET1K_V1.url,
-}
+IMAGENET_URLS: Mapping[str, str] = {name: models.get_model_weights(name)["IMAGENET1K_V1"].url for name in ARCHITECTURES}
 
+# DenseNet's files are older than torchvision's names: `norm.1.weight` there is `norm1.weight` now.
+_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")
 _log = logging.getLogger(__name__)
 
@@ -122,7 +121,8 @@ def load_initial(
         case "none":
             return WeightsRecord(choice=choice, identity=identity, digest="", detail="Seeded random initialisation.")
         case "imagenet":
-            return _load_imagenet(network, choice, identity, url=urls[architecture], cache=cache)
+            head = facts(architecture).head
+            return _load_imagenet(network, choice, identity, head=head, url=urls[architecture], cache=cache)
         case _:
             path = _checkpoint_path(kind, name, registry)
             return _load_checkpoint(network, choice, architecture, path, digest=identity.removeprefix("checkpoint:"))
@@ -141,7 +141,9 @@ def _load_checkpoint(network: nn.Module, choice: str, architecture: str, path: P
     return WeightsRecord(choice=choice, identity=f"checkpoint:{digest}", digest=digest, detail=detail)
 
 
-def _load_imagenet(network: nn.Module, choice: str, identity: str, *, url: str, cache: Path) -> WeightsRecord:
+def _load_imagenet(
+    network: nn.Module, choice: str, identity: str, *, head: str, url: str, cache: Path
+) -> WeightsRecord:
     path = cache / _file_name(url)
     prefix = _hash_prefix(url)
     if not path.is_file():
@@ -153,17 +155,17 @@ def _load_imagenet(network: nn.Module, choice: str, identity: str, *, url: str, 
             reason="weights_damaged",
             hint=f"Delete the file, then run again online or place a whole {path.name} there.",
         )
-    state = _state_dict(path)
-    head = {name: value for name, value in network.state_dict().items() if name.startswith("fc.")}
-    body = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    state = {_OLD_NAME.sub(r"\1\2", name): value for name, value in _state_dict(path).items()}
+    seeded = {name: value for name, value in network.state_dict().items() if name.startswith(head)}
+    body = {name: value for name, value in state.items() if not name.startswith(head)}
     try:
-        network.load_state_dict(body | head)
+        network.load_state_dict(body | seeded)
     except RuntimeError as error:
         raise WeightsError(
             f"Expected {path.name} to hold this network's tensors; found: {' '.join(str(error).split())[:300]}",
             reason="tensor_mismatch",
         ) from error
-    detail = f"torchvision's {path.name} with a new seeded head of {len(head['fc.bias'])} classes."
+    detail = f"torchvision's {path.name} with a new seeded head of {len(seeded[head + 'bias'])} classes."
     return WeightsRecord(choice=choice, identity=identity, digest=digest, detail=detail)
 
 

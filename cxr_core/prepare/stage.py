@@ -1,46 +1,44 @@
 """The stage ``prepare``: a workspace's cohort and raw files in, its packed store out.
 
-Decoding is spread over processes; the pictures come back in order and go to the disk one by one.
+Pictures that a memo knows are copied from it; the others are decoded by processes, which write their rows themselves.
+Law: the store's bytes are the same with any number of processes, and with any memo or none.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cxr_core.curate.cohort import COHORT_PATH, CohortRow, read_cohort
-from cxr_core.digests import digest_bytes, digest_file
+from cxr_core.digests import digest_value
 from cxr_core.errors import CohortError
-from cxr_core.imaging.decode import decode
-from cxr_core.imaging.geometry import resize
-from cxr_core.ingest.pool import processors
+from cxr_core.ingest.pool import Died, Limits, map_in_order, processors
+from cxr_core.memo import Memo, memo_key, recipe
 from cxr_core.params import Params
-from cxr_core.prepare.store import IMAGES_PATH, write_store
+from cxr_core.prepare.pack import SHARD_IMAGES, Original, Shard, pack, shards
+from cxr_core.prepare.store import Draft, new_store
 
-__all__ = ["run"]
+__all__ = ["CODE", "LIBRARIES", "run"]
 
-# Images a message to a worker; and messages under way a worker, which bounds what waits in memory.
-_SHARD = 32
-_AHEAD = 3
+CODE = ("digests.py", "imaging", "prepare/pack.py")
+"""What makes a picture of a file's bytes; a change here makes the memo's pictures strangers."""
+LIBRARIES = ("imagecodecs", "numpy", "pillow")
+
 # Starting workers takes longer than preparing fewer images than this.
 _ALONE_BELOW = 256
-
-_Job = tuple[Path, str, str]
+# Pictures asked of the memo, or given to it, at a time: 3 MB.
+_BATCH = 64
+# The header of the store's file, and room to spare.
+_HEADER_BYTES = 4096
 
 
 def run(
     *,
     workspace: Path,
     params: Params,
+    memo: Memo | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> dict[str, Any]:
@@ -49,80 +47,100 @@ def run(
     Args:
         workspace: The workspace's root.
         params: ``prepare`` is read.
+        memo: Pictures of earlier runs, and where this one's are kept; None keeps nothing.
         progress: Called with images done and images in all.
-        workers: Processes; None takes one a processor, or none beside this one for few images. The result is the same.
+        workers: Processes; None takes one a processor, or none beside this one for few images.
 
     Returns:
-        ``{"images", "size", "digest"}``, the digest of the store's bytes.
+        ``{"images", "size", "digest"}``, the digest of the rows' digests, in order.
 
     Raises:
-        CohortError: There is no cohort, an original is absent or differs from the cohort, or a worker was killed.
+        CohortError: There is no cohort, an original is absent or differs from the cohort, a worker was ended, or the
+            disk is full.
         ImageError: An original cannot be decoded, which ingest would have found.
     """
     cohort = read_cohort(workspace / COHORT_PATH)
+    originals = [_original(workspace, number, row) for number, row in enumerate(cohort)]
     size = params.prepare.size
-    jobs = [(workspace / "data/raw" / row.source / "files" / _path(row), row.name, row.sha256) for row in cohort]
-    pictures = _in_order(jobs, size, workers or (1 if len(jobs) < _ALONE_BELOW else processors()))
-    write_store(workspace, cohort, _counted(pictures, len(jobs), progress), size=size)
-    return {"images": len(cohort), "size": size, "digest": digest_file(workspace / IMAGES_PATH)}
+    with new_store(workspace, cohort, size=size) as draft:
+        steps = _fill(draft, originals, size=size, memo=memo or Memo(None), workers=workers)
+        for done, _ in enumerate(steps, start=1):
+            if progress is not None:
+                progress(done, len(cohort))
+    return {"images": len(cohort), "size": size, "digest": digest_value(draft.digests)}
 
 
-def _path(row: CohortRow) -> str:
-    return row.name.removeprefix(f"{row.source}:")
+def _original(workspace: Path, number: int, row: CohortRow) -> Original:
+    path = workspace / "data/raw" / row.source / "files" / row.name.removeprefix(f"{row.source}:")
+    return Original(row=number, name=row.name, path=path, sha256=row.sha256)
 
 
-def _counted(
-    pictures: Iterator[NDArray[np.uint8]], total: int, progress: Callable[[int, int], None] | None
-) -> Iterator[NDArray[np.uint8]]:
-    for done, picture in enumerate(pictures, start=1):
-        yield picture
-        if progress is not None:
-            progress(done, total)
-
-
-def _in_order(jobs: Sequence[_Job], size: int, workers: int) -> Iterator[NDArray[np.uint8]]:
-    shards = (jobs[start : start + _SHARD] for start in range(0, len(jobs), _SHARD))
-    if workers == 1:
-        for shard in shards:
-            yield from _prepared(shard, size)
+def _fill(
+    draft: Draft, originals: Sequence[Original], *, size: int, memo: Memo, workers: int | None
+) -> Iterator[Original]:
+    """Fill every row; yields an original once its row is written."""
+    if not memo.is_on:
+        yield from _decoded(draft, originals, size=size, workers=workers)
         return
-    # Started fresh: forking a process that has threads (a caller's BLAS, say) can deadlock the child.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting: deque[Future[list[NDArray[np.uint8]]]] = deque()
-        try:
-            waiting.extend(pool.submit(_prepared, shard, size) for shard in islice(shards, workers * _AHEAD))
-            while waiting:
-                yield from waiting.popleft().result()
-                waiting.extend(pool.submit(_prepared, shard, size) for shard in islice(shards, 1))
-        except BrokenProcessPool as error:
-            raise CohortError(
-                "A worker process of prepare was killed, probably for want of memory.",
-                reason="worker_killed",
-                hint="Free memory and run `dvc repro prepare` again.",
-            ) from error
-        finally:
-            for future in waiting:
-                future.cancel()
+    made_by = recipe("picture", code=CODE, libraries=LIBRARIES, parameters={"size": size})
+    keys = {each.row: memo_key(made_by, each.sha256) for each in originals}
+    yield from _recalled(draft, originals, keys, memo)
+    fresh: list[Original] = []
+    for each in _decoded(
+        draft, [each for each in originals if not draft.digests[each.row]], size=size, workers=workers
+    ):
+        yield each
+        fresh.append(each)
+        if len(fresh) == _BATCH:
+            _remember(draft, fresh, keys, memo)
+            fresh.clear()
+    _remember(draft, fresh, keys, memo)
 
 
-def _prepared(shard: Sequence[_Job], size: int) -> list[NDArray[np.uint8]]:
-    return [resize(decode(_original(*job)).pixels, size) for job in shard]
+def _recalled(draft: Draft, originals: Sequence[Original], keys: dict[int, bytes], memo: Memo) -> Iterator[Original]:
+    for start in range(0, len(originals), _BATCH):
+        batch = originals[start : start + _BATCH]
+        known = memo.get([keys[each.row] for each in batch])
+        for each in batch:
+            picture = known.get(keys[each.row])
+            if picture is not None and len(picture.data) == draft.file.row_bytes:
+                draft.file.write(each.row, picture.data)
+                draft.digests[each.row] = picture.sha256
+                yield each
 
 
-def _original(path: Path, name: str, sha256: str) -> bytes:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise CohortError(
-            f"{name}: the cohort lists it, but its file is not in data/raw.",
-            reason="original_missing",
-            hint="Run `dvc checkout data/raw` or `dvc pull`.",
-        ) from error
-    if digest_bytes(data) != sha256:
-        raise CohortError(
-            f"{name}: expected {sha256}, found {digest_bytes(data)}.",
-            reason="original_changed",
-            hint="Run `dvc checkout --force data/raw` to restore it, then `dvc repro`.",
-        )
-    return data
+def _remember(draft: Draft, originals: Sequence[Original], keys: dict[int, bytes], memo: Memo) -> None:
+    memo.put([(keys[each.row], draft.file.read(each.row)) for each in originals])
+
+
+def _decoded(draft: Draft, originals: Sequence[Original], *, size: int, workers: int | None) -> Iterator[Original]:
+    count = workers or (1 if len(originals) < _ALONE_BELOW else processors())
+    work = list(shards(originals, draft.file, size=size, workers=count))
+    # Bytes that ingest took in under limits may be decoded in this process, too.
+    outcomes = map(pack, work) if count == 1 else map_in_order(pack, work, workers=count, limits=_limits(draft))
+    for shard, outcome in zip(work, outcomes, strict=True):
+        if isinstance(outcome, Died):
+            raise _ended(shard, outcome)
+        for each, digest in zip(shard.originals, outcome, strict=True):
+            draft.digests[each.row] = digest
+            yield each
+
+
+def _limits(draft: Draft) -> Limits:
+    """What a picture may take, for a shard of them; a worker writes into the store's file, however large."""
+    plain, store_bytes = Limits(), draft.file.row_bytes * len(draft.digests)
+    return replace(
+        plain,
+        cpu_seconds=plain.cpu_seconds * SHARD_IMAGES,
+        wall_seconds=plain.wall_seconds * SHARD_IMAGES,
+        file_bytes=store_bytes + _HEADER_BYTES,
+    )
+
+
+def _ended(shard: Shard, died: Died) -> CohortError:
+    names = ", ".join(each.name for each in shard.originals)
+    return CohortError(
+        f"Preparing one of {names} ended its worker process, twice: {died.reason.value}.",
+        reason="worker_killed",
+        hint="Free memory and run `dvc repro prepare` again.",
+    )

@@ -1,14 +1,18 @@
 """The packed store on disk: one npy file of all pictures and an index that names them. Memory stays flat at any size.
 
-Laws: row i is cohort row i; the same cohort gives the same bytes; a store that is not the cohort's is refused.
+Rows are written in place, in any order and by any process. Laws: row i is cohort row i; the same cohort gives the same
+bytes; a store that is not the cohort's is refused.
 
 Shapes: N images of S × S pixels, uint8, 0 black.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +24,24 @@ from cxr_core.digests import digest_bytes
 from cxr_core.errors import CohortError
 from cxr_core.files import read_csv, write_csv
 
-__all__ = ["IMAGES_PATH", "INDEX_PATH", "IndexRow", "Store", "damaged_rows", "open_store", "write_store"]
+__all__ = [
+    "IMAGES_PATH",
+    "INDEX_PATH",
+    "Draft",
+    "IndexRow",
+    "RowFile",
+    "Store",
+    "damaged_rows",
+    "new_store",
+    "open_store",
+]
 
 IMAGES_PATH = Path("data/store/images.npy")
 INDEX_PATH = Path("data/store/index.csv")
 
 _COLUMNS = ("row", "name", "sha256", "tensor_sha256")
 _HINT = "Run `dvc repro prepare`."
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,44 +65,87 @@ class Store:
     index: tuple[IndexRow, ...]
 
 
-def write_store(
-    workspace: Path, cohort: Sequence[CohortRow], pictures: Iterable[NDArray[np.uint8]], *, size: int
-) -> None:
-    """Stream pictures into a store; the old one is gone from the first byte, the new one whole or absent.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowFile:
+    """Where rows are written while a store is made; it may travel to other processes, which write rows of their own.
 
-    Written front to back rather than through a memory map: a full disk is then an error, where a map dies of SIGBUS.
+    Written rather than mapped: a full disk is then an error, where a map dies of SIGBUS.
+    """
+
+    path: Path
+    start: int
+    """Bytes before the first row."""
+    row_bytes: int
+
+    def write(self, row: int, data: bytes) -> None:
+        """Put a row's bytes in their place.
+
+        Raises:
+            ValueError: The row has another length.
+            OSError: The disk is full.
+        """
+        if len(data) != self.row_bytes:
+            raise ValueError(f"row {row}: expected {self.row_bytes} bytes, found {len(data)}")
+        handle = os.open(self.path, os.O_WRONLY)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(handle, data[written:], self.start + row * self.row_bytes + written)
+        finally:
+            os.close(handle)
+
+    def read(self, row: int) -> bytes:
+        """A row's bytes, as they were written."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            return os.pread(handle, self.row_bytes, self.start + row * self.row_bytes)
+        finally:
+            os.close(handle)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A store that is being made."""
+
+    file: RowFile
+    digests: list[str]
+    """Digest of each row, filled by the maker; empty where the row is not written yet."""
+
+
+@contextmanager
+def new_store(workspace: Path, cohort: Sequence[CohortRow], *, size: int) -> Generator[Draft]:
+    """Make a store; the old one is gone from the start, the new one whole at the end or absent.
 
     Args:
         workspace: The workspace's root.
         cohort: The rows, in order.
-        pictures: One uint8 (size, size) a row, in the same order.
         size: Side in pixels.
 
     Raises:
-        ValueError: A picture has another shape, or there are more or fewer than rows.
+        CohortError: The disk is full (``disk_full``), at the start wherever the system can tell.
+        ValueError: Not every row was written.
     """
     images, index = workspace / IMAGES_PATH, workspace / INDEX_PATH
     images.parent.mkdir(parents=True, exist_ok=True)
     index.unlink(missing_ok=True)
     images.unlink(missing_ok=True)
     partial = images.with_name(".images.npy.partial")
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(cohort), size, size)}
-    digests: list[str] = []
     try:
-        with partial.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for _, picture in zip(cohort, pictures, strict=True):
-                if picture.shape != (size, size) or picture.dtype != np.uint8:
-                    raise ValueError(f"expected uint8 ({size}, {size}), found {picture.dtype} {picture.shape}")
-                data = picture.tobytes()
-                file.write(data)
-                digests.append(digest_bytes(data))
-            file.flush()
-            os.fsync(file.fileno())
+        draft = Draft(file=_begun(partial, len(cohort), size), digests=[""] * len(cohort))
+        yield draft
+        if "" in draft.digests or len(draft.digests) != len(cohort):
+            raise ValueError(f"row {draft.digests.index('')} of {len(cohort)} was not written")
+        _flush(partial)
         partial.replace(images)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise _disk_full(images.parent, len(cohort) * size * size) from error
     finally:
         partial.unlink(missing_ok=True)
-    rows = ((i, row.name, row.sha256, digest) for i, (row, digest) in enumerate(zip(cohort, digests, strict=True)))
+    rows = (
+        (i, row.name, row.sha256, digest) for i, (row, digest) in enumerate(zip(cohort, draft.digests, strict=True))
+    )
     write_csv(index, _COLUMNS, rows)
 
 
@@ -123,6 +181,32 @@ def open_store(workspace: Path) -> Store:
 def damaged_rows(store: Store) -> list[str]:
     """Names of the images whose pixels in the store differ from the index, by reading every byte."""
     return [row.name for row in store.index if digest_bytes(store.images[row.row].tobytes()) != row.tensor_sha256]
+
+
+def _begun(path: Path, rows: int, size: int) -> RowFile:
+    """A file with numpy's header, where there is room for the rows."""
+    if shutil.disk_usage(path.parent).free < rows * size * size:
+        raise _disk_full(path.parent, rows * size * size)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, size, size)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        return RowFile(path=path, start=file.tell(), row_bytes=size * size)
+
+
+def _disk_full(folder: Path, wanted: int) -> CohortError:
+    return CohortError(
+        f"The store needs {wanted} bytes in {folder}, and the disk has no room for them.",
+        reason="disk_full",
+        hint="Free space (`dvc gc --workspace` drops old data from the cache), then `dvc repro prepare`.",
+    )
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _check_shape(images: NDArray[np.uint8], rows: int) -> None:

@@ -24,7 +24,7 @@ def run(*, workspace: Path, params: Params) -> dict[str, Any]:
         What ``split.json`` holds.
 
     Raises:
-        CohortError: There is no cohort, or a class is too small for the folds.
+        CohortError: There is no cohort, or it is too small for the protocol.
     """
     split = deal(read_cohort(workspace / COHORT_PATH), params.split)
     write_split(workspace, split)

@@ -1,4 +1,4 @@
-"""One fold, or the refit on all images, from pixels to a checkpoint and predictions of images it never saw.
+"""One fold, or the refit on what is not held out, from pixels to a checkpoint and predictions of images it never saw.
 
 Laws: no row is in two of train, validation and test; the initial weights depend on the seed alone and the order of
 images on seed and fold, so that folds differ in their data only; the checkpoint is the last epoch's, as in the paper,
@@ -8,12 +8,14 @@ never the one that did best on the validation images.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,11 +24,32 @@ from cxr_core.model import checkpoint
 from cxr_core.model.network import UsedPrecision, build, probabilities, resolve_precision
 from cxr_core.model.weights import WeightsRecord, load_initial
 from cxr_core.params import TrainParams
-from cxr_core.train.loop import EpochResult, Progress, derive_seed, fit, reproducible
+from cxr_core.train.loop import derive_seed, fit, reproducible
+from cxr_core.train.progress import EpochResult, Position, Progress, TrainingState
+from cxr_core.train.states import latest_state, save_state
 
-__all__ = ["FoldResult", "start", "train_fold"]
+__all__ = ["FoldResult", "Resumable", "start", "train_fold"]
 
 Rows = NDArray[np.integer]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resumable:
+    """How a training survives its process.
+
+    Attributes:
+        folder: Where its states go; this training's own.
+        key: The training's key: a state with another is never used.
+        seconds: Least time between two states, in seconds.
+        on_resumed: Called with where training goes on, before its first step.
+        on_refused: Called with a sentence for each state that could not be used.
+    """
+
+    folder: Path
+    key: str
+    seconds: float = 60.0
+    on_resumed: Callable[[Position], None] | None = None
+    on_refused: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,9 +57,9 @@ class FoldResult:
     """What training a fold gave.
 
     Attributes:
-        fold: Which images it tests; None for the refit on all.
+        fold: Its number; None for the refit.
         epochs: Every epoch, in order.
-        predictions: float64 (n_test, 3), in the order of ``test_idx``; (0, 3) for a refit.
+        predictions: float64 (n_test, 3), in the order of ``test_idx``.
         checkpoint: The safetensors file.
         digest: ``sha256:<hex>`` of its bytes.
         weights: What the network started from.
@@ -68,6 +91,7 @@ def train_fold(
     registry: Callable[[str], Path] | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_step: Callable[[Progress], None] | None = None,
+    resumable: Resumable | None = None,
 ) -> FoldResult:
     """Train, save, predict.
 
@@ -76,14 +100,15 @@ def train_fold(
         labels: int (N,), indices into ``CLASSES``.
         train_idx: Rows that train.
         val_idx: Rows that validate; empty for a refit.
-        test_idx: Rows that are predicted; empty for a refit.
+        test_idx: Rows that are predicted; for a refit those held out, or none.
         fold: The fold's number; None for the refit.
         params: ``train`` of params.yaml.
         checkpoint_path: Where the safetensors file goes.
         cache: Folder for downloaded weights.
         registry: Resolves ``MODEL@ALIAS`` to a checkpoint file.
-        on_epoch: Called after each epoch.
+        on_epoch: Called after each epoch; where training goes on, with the finished ones first.
         on_step: Called after each training step.
+        resumable: Where states are kept and looked for; None keeps none.
 
     Raises:
         TrainingError: ``rows_shared``, ``rows_outside``, ``too_few_images`` or ``non_finite_loss``.
@@ -92,6 +117,9 @@ def train_fold(
     began = time.perf_counter()
     _check_rows({"train": train_idx, "validation": val_idx, "test": test_idx}, n=len(labels), stored=len(images))
     network, weights = start(params, cache=cache, registry=registry)
+    precision = resolve_precision(params.precision)
+    identity = _identity(resumable.key if resumable else "", params, weights, precision)
+    state = _state(resumable, identity)
     epochs: list[EpochResult] = []
     for result in fit(
         network,
@@ -102,11 +130,13 @@ def train_fold(
         params=params,
         order_seed=derive_seed(params.seed, "order", "refit" if fold is None else fold),
         on_step=on_step,
+        state=state,
+        on_state=None if resumable is None else lambda each: _keep(resumable, each, identity),
+        state_seconds=resumable.seconds if resumable else 0.0,
     ):
         epochs.append(result)
         if on_epoch is not None:
             on_epoch(result)
-    precision = resolve_precision(params.precision)
     about = checkpoint.About(architecture=params.architecture, size=int(images.shape[1]), precision=precision)
     digest = checkpoint.save(checkpoint_path, network, about)
     with reproducible(threads=params.threads):
@@ -135,6 +165,34 @@ def start(
     return network, load_initial(
         network, params.weights, architecture=params.architecture, cache=cache, registry=registry
     )
+
+
+def _identity(key: str, params: TrainParams, weights: WeightsRecord, precision: UsedPrecision) -> dict[str, Any]:
+    """Whose a state is: what its key names, and what the machine adds to the bits."""
+    return {
+        "key": key,
+        "weights": weights.identity,
+        "precision": precision,
+        "threads": params.threads,
+        "torch": torch.__version__,
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _state(resumable: Resumable | None, identity: Mapping[str, Any]) -> TrainingState | None:
+    if resumable is None:
+        return None
+    found = latest_state(resumable.folder, identity)
+    for words in found.refused:
+        if resumable.on_refused is not None:
+            resumable.on_refused(words)
+    if found.state is not None and resumable.on_resumed is not None:
+        resumable.on_resumed(found.state.position)
+    return found.state
+
+
+def _keep(resumable: Resumable, state: TrainingState, identity: Mapping[str, Any]) -> None:
+    save_state(resumable.folder, state, identity)
 
 
 def _check_rows(parts: dict[str, Rows], *, n: int, stored: int) -> None:

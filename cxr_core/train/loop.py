@@ -4,8 +4,8 @@ The paper's protocol: cross entropy, Adam, no augmentation, a fixed number of ep
 tracker and no disk: it yields, the caller logs.
 
 Laws: the same network, images, rows, parameters and seed give the same weights to the last bit on the same kind of CPU
-and number of threads; the caller's random state, thread count and determinism switches are as before whenever a result
-is yielded.
+and number of threads, however often the training was stopped and went on from a state; the caller's random state,
+thread count and determinism switches are as before whenever a result is yielded.
 
 Shapes: N images, S pixels a side, b images a batch; labels are indices into ``CLASSES``.
 """
@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,48 +28,11 @@ from cxr_core.digests import digest_value
 from cxr_core.errors import TrainingError
 from cxr_core.model.network import UsedPrecision, autocast, resolve_precision, to_input
 from cxr_core.params import TrainParams
+from cxr_core.train.progress import EpochResult, Position, Progress, TrainingState
 
 __all__ = ["EpochResult", "Progress", "batches", "derive_seed", "fit", "reproducible"]
 
 Rows = NDArray[np.integer]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EpochResult:
-    """One epoch.
-
-    Attributes:
-        epoch: Counted from 1.
-        train_loss: Mean cross entropy an image, in nats, as met while the weights moved.
-        val_loss: Mean cross entropy an image, in nats; None without validation images.
-        error_rate: Share of validation images named wrongly, [0, 1]; None without validation images.
-        images_per_second: Training images, validation left out.
-        seconds: The whole epoch.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float | None
-    error_rate: float | None
-    images_per_second: float
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """After a training step.
-
-    Attributes:
-        epoch: Counted from 1.
-        done: Steps of the whole training, this one included.
-        total: Steps of the whole training.
-        images_per_second: Of this epoch so far.
-    """
-
-    epoch: int
-    done: int
-    total: int
-    images_per_second: float
 
 
 def fit(
@@ -83,6 +45,9 @@ def fit(
     params: TrainParams,
     order_seed: int,
     on_step: Callable[[Progress], None] | None = None,
+    state: TrainingState | None = None,
+    on_state: Callable[[TrainingState], None] | None = None,
+    state_seconds: float = 60.0,
 ) -> Iterator[EpochResult]:
     """Train in place, yielding after each epoch.
 
@@ -93,8 +58,12 @@ def fit(
         train_idx: Rows that train.
         val_idx: Rows that validate; None or empty for a refit.
         params: Epochs, batch size, learning rate, precision, threads.
-        order_seed: Fixes the order of the images in every epoch.
+        order_seed: Fixes the order of the images in every epoch, and what dropout draws.
         on_step: Called after each training step.
+        state: Where an earlier call had come to; its finished epochs are yielded again first. None begins anew.
+        on_state: Called with the state after a training step, about every ``state_seconds`` and at the very end. Its
+            tensors are the training's own: keep copies.
+        state_seconds: Least time between two states, in seconds.
 
     Raises:
         TrainingError: ``too_few_images`` (batch normalisation needs two) or ``non_finite_loss``.
@@ -104,24 +73,41 @@ def fit(
     precision = resolve_precision(params.precision)
     # fused: one pass over memory for Adam's update instead of a dozen.
     optimiser = torch.optim.Adam(network.parameters(), lr=params.learning_rate, fused=True)
-    order = torch.Generator().manual_seed(order_seed)
+    random = _generator_state(derive_seed(order_seed, "random"))
+    position = Position(epoch=1, step=0, images=0, loss_sum=0.0, finished=())
+    if state is not None:
+        position, random = state.position, state.random
+        network.load_state_dict(state.weights)
+        _restore(optimiser, state.optimiser)
+    yield from position.finished
     steps = len(batches(train_idx, params.batch_size))
-    for epoch in range(1, params.epochs + 1):
+    last_state = time.monotonic()
+    while position.epoch <= params.epochs:
         began = time.perf_counter()
-        shuffled = np.asarray(train_idx)[torch.randperm(len(train_idx), generator=order).numpy()]
-        with reproducible(threads=params.threads):
-            meter = _Meter(epoch=epoch, steps=steps, total=steps * params.epochs, on_step=on_step)
-            for rows in batches(shuffled, params.batch_size):
+        cuts = batches(_shuffled(train_idx, order_seed, position.epoch), params.batch_size)
+        meter = _Meter(position, steps=steps, epochs=params.epochs, on_step=on_step)
+        with reproducible(threads=params.threads), torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(random)
+            for rows in cuts[position.step :]:
                 meter.add(_step(network, optimiser, images[rows], labels[rows], precision, meter), len(rows))
+                due = time.monotonic() - last_state >= state_seconds or meter.done == meter.total
+                if on_state is not None and due:
+                    on_state(_capture(network, optimiser, meter.position))
+                    last_state = time.monotonic()
+            random = torch.get_rng_state()
             val_loss, error_rate = _validate(network, images, labels, val_idx, precision, params.batch_size)
-        yield EpochResult(
-            epoch=epoch,
+        result = EpochResult(
+            epoch=position.epoch,
             train_loss=meter.loss,
             val_loss=val_loss,
             error_rate=error_rate,
             images_per_second=meter.speed,
             seconds=time.perf_counter() - began,
         )
+        position = Position(
+            epoch=position.epoch + 1, step=0, images=0, loss_sum=0.0, finished=(*position.finished, result)
+        )
+        yield result
 
 
 def batches(rows: Rows, batch_size: int) -> list[Rows]:
@@ -161,28 +147,37 @@ def reproducible(*, threads: int) -> Generator[None]:
 class _Meter:
     """Loss and speed of an epoch, while it runs."""
 
-    def __init__(self, *, epoch: int, steps: int, total: int, on_step: Callable[[Progress], None] | None) -> None:
-        self.epoch = epoch
-        self._done = (epoch - 1) * steps
-        self._total = total
+    def __init__(self, start: Position, *, steps: int, epochs: int, on_step: Callable[[Progress], None] | None) -> None:
+        self.epoch = start.epoch
+        self.done = (start.epoch - 1) * steps + start.step
+        self.total = steps * epochs
+        self._start = start
         self._on_step = on_step
         self._began = time.perf_counter()
-        self._images = 0
-        self._loss_sum = 0.0
+        self._step = start.step
+        self._images = start.images
+        self._loss_sum = start.loss_sum
         # Kept from the last step: what follows (validation) is not training.
         self.speed = 0.0
 
     def add(self, loss: float, images: int) -> None:
         self._images += images
         self._loss_sum += loss * images
-        self._done += 1
-        self.speed = self._images / (time.perf_counter() - self._began)
+        self._step += 1
+        self.done += 1
+        self.speed = (self._images - self._start.images) / (time.perf_counter() - self._began)
         if self._on_step is not None:
-            self._on_step(Progress(epoch=self.epoch, done=self._done, total=self._total, images_per_second=self.speed))
+            self._on_step(Progress(epoch=self.epoch, done=self.done, total=self.total, images_per_second=self.speed))
 
     @property
-    def step(self) -> int:
-        return self._done + 1
+    def position(self) -> Position:
+        return Position(
+            epoch=self.epoch,
+            step=self._step,
+            images=self._images,
+            loss_sum=self._loss_sum,
+            finished=self._start.finished,
+        )
 
     @property
     def loss(self) -> float:
@@ -204,7 +199,7 @@ def _step(
     value = loss.item()
     if not math.isfinite(value):
         raise TrainingError(
-            f"Expected a finite training loss; found {value} in epoch {meter.epoch} at step {meter.step}.",
+            f"Expected a finite training loss; found {value} in epoch {meter.epoch} at step {meter.done + 1}.",
             reason="non_finite_loss",
             hint="Lower train.learning_rate, or run with --set train.precision=fp32.",
         )
@@ -241,6 +236,40 @@ def _validate(
             hint="Lower train.learning_rate, or run with --set train.precision=fp32.",
         )
     return loss, wrong / len(rows)
+
+
+def _shuffled(rows: Rows, order_seed: int, epoch: int) -> Rows:
+    """An epoch's order, from its number alone: a training that goes on needs no memory of the epochs before."""
+    generator = torch.Generator().manual_seed(derive_seed(order_seed, "epoch", epoch))
+    return np.asarray(rows)[torch.randperm(len(rows), generator=generator).numpy()]
+
+
+def _generator_state(seed: int) -> torch.Tensor:
+    return torch.Generator().manual_seed(seed).get_state()
+
+
+def _capture(network: nn.Module, optimiser: torch.optim.Optimizer, position: Position) -> TrainingState:
+    moments = {
+        f"{number}.{name}": value
+        for number, values in optimiser.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+    return TrainingState(
+        position=position, weights=network.state_dict(), optimiser=moments, random=torch.get_rng_state()
+    )
+
+
+def _restore(optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        of = parameters[int(number)]
+        # In the parameter's own order of memory, as Adam made them: its fused update reads both side by side.
+        moments.setdefault(int(number), {})[name] = (
+            torch.empty_like(of).copy_(value) if value.shape == of.shape else value
+        )
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
 
 
 def _targets(labels: NDArray[np.integer]) -> torch.Tensor:

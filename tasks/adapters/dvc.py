@@ -25,7 +25,7 @@ from cxr_core.errors import VersioningError
 from tasks.adapters import guard
 from tasks.adapters.git import clean_environment
 
-__all__ = ["StageOutcome", "announced_stage", "pull", "push", "repro", "status"]
+__all__ = ["StageOutcome", "announced_stage", "checkout", "pull", "push", "repro", "status"]
 
 StageOutcome = Literal["ran", "restored", "unchanged"]
 
@@ -106,6 +106,13 @@ def push(root: Path) -> None:
 def pull(root: Path) -> None:
     """Fetch every object that dvc.lock names from the workspace's remote and place the files."""
     _transfer(root, "pull")
+
+
+def checkout(root: Path) -> None:
+    """Place the files that dvc.lock names from the cache alone; a file of other bytes is replaced."""
+    code, tail = _call(root, ("checkout", "--force"), seconds=_TRANSFER_SECONDS)
+    if code != 0:
+        raise _failure(root, "checkout", tail)
 
 
 def _transfer(root: Path, verb: Literal["push", "pull"]) -> None:

@@ -1,43 +1,82 @@
 """Where DVC keeps objects, read without DVC: a cache or remote folder, or an S3 bucket.
 
-Layout (DVC 3): ``files/md5/<first two hex digits>/<the rest>``; a folder's listing ends in ``.dir``. Comes in: an
-address. Goes out: an ``ObjectStore``. Nothing is deleted here, and only ``restore_objects`` writes.
+Layout (DVC 3): ``files/md5/<first two hex digits>/<the rest>``; a folder's listing ends in ``.dir``. Beside them lie
+our own notes, under ``cxr/``, which DVC never looks at. Comes in: an address. Goes out: an ``ObjectStore``. Laws: a
+name holds a whole object or note, or none; nothing is deleted here but a note that its caller takes back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
-from cxr_core.audit.lock import Part, read_lock
-from cxr_core.audit.objects import Copies, Object, objects_of, open_intact, read_intact
-from cxr_core.errors import AuditError, VersioningError
+from cxr_core.errors import VersioningError
 from cxr_core.files import write_bytes
 
-__all__ = ["FolderStore", "ObjectStore", "S3Store", "missing_objects", "open_store", "restore_objects"]
+__all__ = ["FolderStore", "ObjectStore", "Standing", "object_name", "open_store"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What a store says of an object without its bytes being read.
+
+    Args:
+        size: Bytes.
+        stamp: Another one whenever the bytes are written anew; compares within one store only.
+        computed_md5: MD5 (32 hex digits) that the store itself took of the bytes it received; empty where it has none.
+    """
+
+    size: int
+    stamp: str
+    computed_md5: str = ""
 
 
 class ObjectStore(Protocol):
-    """Objects by MD5 (``<32 hex>``, with ``.dir`` for a listing)."""
+    """Objects by MD5 (``<32 hex>``, with ``.dir`` for a listing), and notes by name. Threads may share one."""
 
-    def open(self, md5: str) -> BinaryIO | None:
-        """The object's bytes, or None where it is not here."""
+    @property
+    def address(self) -> str:
+        """A folder, or ``s3://bucket/prefix``."""
         ...
 
-    def size(self, md5: str) -> int | None:
-        """The object's bytes in number, or None where it is not here."""
+    def open(self, md5: str, *, start: int = 0) -> BinaryIO | None:
+        """The object's bytes from an offset on, or None where it is not here."""
         ...
 
-    def put(self, md5: str, file: Path) -> None:
-        """Copy a file in as an object, whole or not at all."""
+    def standing(self, md5s: Iterable[str]) -> dict[str, Standing]:
+        """What is here of these objects."""
+        ...
+
+    def put(self, md5: str, stream: BinaryIO) -> None:
+        """Copy a stream in as an object, whole or not at all."""
         ...
 
     def where(self, md5: str) -> str:
         """How people find the object."""
+        ...
+
+    def read_note(self, name: str) -> bytes | None:
+        """A note, or None where it is not here."""
+        ...
+
+    def write_note(self, name: str, data: bytes) -> None:
+        """Set a note, whole or not at all."""
+        ...
+
+    def remove_note(self, name: str) -> None:
+        """Take a note back; one that is not here may be."""
+        ...
+
+    def settle(self) -> None:
+        """Return once all that was put here would outlive a power cut."""
         ...
 
 
@@ -47,94 +86,112 @@ class FolderStore:
 
     root: Path
 
-    def open(self, md5: str) -> BinaryIO | None:
-        """The object's bytes, or None where it is not here.
+    @property
+    def address(self) -> str:
+        """The folder."""
+        return str(self.root)
+
+    def open(self, md5: str, *, start: int = 0) -> BinaryIO | None:
+        """The object's bytes from an offset on, or None where it is not here.
 
         Raises:
             VersioningError: The file is there and cannot be opened.
         """
+        path = self.root / object_name(md5)
         try:
-            return (self.root / _key(md5)).open("rb")
+            stream = path.open("rb")
+            stream.seek(start)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise VersioningError(
-                f"{self.where(md5)} cannot be read: {error.strerror}.",
-                reason="object_unreadable",
-                hint=f"ls -l {self.where(md5)}",
-            ) from error
+            raise _unreadable(path, error) from error
+        return stream
 
-    def size(self, md5: str) -> int | None:
-        """The object's bytes in number, or None where it is not here."""
-        path = self.root / _key(md5)
-        return path.stat().st_size if path.is_file() else None
+    def standing(self, md5s: Iterable[str]) -> dict[str, Standing]:
+        """Size, change times and inode of each object's file; a folder computes nothing of its bytes.
 
-    def put(self, md5: str, file: Path) -> None:
-        """Copy a file in as an object, whole or not at all."""
-        write_bytes(self.root / _key(md5), file.read_bytes())
+        The time of the last status change (ctime) cannot be set by a program, so that bytes edited with their old
+        modification time restored still show.
+        """
+        found: dict[str, Standing] = {}
+        for md5 in md5s:
+            path = self.root / object_name(md5)
+            try:
+                state = path.stat()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            stamp = f"{state.st_mtime_ns}-{state.st_ctime_ns}-{state.st_ino}"
+            found[md5] = Standing(size=state.st_size, stamp=stamp)
+        return found
+
+    def put(self, md5: str, stream: BinaryIO) -> None:
+        """Copy a stream in as an object, whole or not at all (temporary file, fsync, rename).
+
+        Raises:
+            VersioningError: The folder cannot be written to.
+        """
+        path = self.root / object_name(md5)
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(handle, "wb") as file:
+                shutil.copyfileobj(stream, file, _CHUNK_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+            # DVC takes a read-only object for one that nobody has edited.
+            Path(temporary).chmod(0o444)
+            Path(temporary).replace(path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        finally:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
 
     def where(self, md5: str) -> str:
         """The object's file."""
-        return str(self.root / _key(md5))
+        return str(self.root / object_name(md5))
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class S3Store:
-    """A remote in an S3 bucket.
-
-    Args:
-        client: A boto3 S3 client.
-        bucket: The bucket.
-        prefix: Before every key; empty or without slashes at its ends.
-    """
-
-    client: Any
-    bucket: str
-    prefix: str
-
-    def open(self, md5: str) -> BinaryIO | None:
-        """The object's bytes, or None where it is not here.
+    def read_note(self, name: str) -> bytes | None:
+        """A note, or None where it is not here.
 
         Raises:
-            VersioningError: The bucket does not answer, or refuses.
+            VersioningError: The file is there and cannot be read.
         """
-        found = self._ask(self.client.get_object, md5)
-        return None if found is None else cast(BinaryIO, found["Body"])
-
-    def size(self, md5: str) -> int | None:
-        """The object's bytes in number, or None where it is not here.
-
-        Raises:
-            VersioningError: The bucket does not answer, or refuses.
-        """
-        found = self._ask(self.client.head_object, md5)
-        return None if found is None else int(found["ContentLength"])
-
-    def put(self, md5: str, file: Path) -> None:
-        """Copy a file in as an object; S3 shows an object when all of it has arrived."""
-        self.client.upload_file(str(file), self.bucket, self._name(md5))
-
-    def where(self, md5: str) -> str:
-        """The object's address."""
-        return f"s3://{self.bucket}/{self._name(md5)}"
-
-    def _name(self, md5: str) -> str:
-        return f"{self.prefix}/{_key(md5)}".lstrip("/")
-
-    def _ask(self, call: Any, md5: str) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
-            return call(Bucket=self.bucket, Key=self._name(md5))
-        except (BotoCoreError, ClientError) as error:
-            answer = error.response if isinstance(error, ClientError) else {}
-            if cast(Any, answer).get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
-                return None
-            raise VersioningError(
-                f"{self.where(md5)} cannot be read: {error}.",
-                reason="remote_unreadable",
-                hint="Check the bucket's address and AWS_PROFILE or AWS_ACCESS_KEY_ID.",
-            ) from error
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(self.root / name, error) from error
+
+    def write_note(self, name: str, data: bytes) -> None:
+        """Set a note, whole or not at all.
+
+        Raises:
+            VersioningError: The folder cannot be written to.
+        """
+        try:
+            write_bytes(self.root / name, data)
+        except OSError as error:
+            raise _unwritable(self.root / name, error) from error
+
+    def remove_note(self, name: str) -> None:
+        """Take a note back.
+
+        Raises:
+            VersioningError: The folder cannot be written to.
+        """
+        try:
+            (self.root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(self.root / name, error) from error
+
+    def settle(self) -> None:
+        """Have the kernel write out what DVC left in its page cache: DVC itself syncs no file."""
+        os.sync()
 
 
 def open_store(address: str, options: Mapping[str, str] | None = None) -> ObjectStore | None:
@@ -142,8 +199,7 @@ def open_store(address: str, options: Mapping[str, str] | None = None) -> Object
 
     Args:
         address: A folder, or ``s3://bucket/prefix``.
-        options: DVC's options of the remote: endpointurl, region, profile, access_key_id, secret_access_key,
-            session_token; what is absent comes from the AWS settings of this machine.
+        options: DVC's options of the remote, as ``objects_s3.connect`` takes them.
     """
     if "://" not in address:
         return FolderStore(root=Path(address))
@@ -152,72 +208,23 @@ def open_store(address: str, options: Mapping[str, str] | None = None) -> Object
         return FolderStore(root=Path(parts.path))
     if parts.scheme != "s3":
         return None
-    import boto3
+    from tasks.adapters.objects_s3 import connect
 
-    given = options or {}
-    session = boto3.Session(
-        aws_access_key_id=given.get("access_key_id"),
-        aws_secret_access_key=given.get("secret_access_key"),
-        aws_session_token=given.get("session_token"),
-        region_name=given.get("region"),
-        profile_name=given.get("profile"),
-    )
-    client = cast(Any, session).client("s3", endpoint_url=given.get("endpointurl"))
-    return S3Store(client=client, bucket=parts.netloc, prefix=parts.path.strip("/"))
+    return connect(parts.netloc, parts.path.strip("/"), options or {})
 
 
-def missing_objects(lock: bytes, store: ObjectStore) -> list[str]:
-    """What of a dvc.lock a store lacks: every listing and every member must be there, with the sizes the lock states.
-
-    Args:
-        lock: The bytes of dvc.lock.
-        store: The remote.
-
-    Returns:
-        One line a missing or misshapen object, naming file and address; empty where all is there.
-    """
-    return [fault for part in read_lock(lock).outputs for fault in _missing(part, store)]
-
-
-def restore_objects(lock: bytes, store: ObjectStore, cache: FolderStore) -> None:
-    """Copy into a store what it lacks of a dvc.lock, or holds in another size, from a cache's unchanged objects."""
-    local = Copies(
-        name="cache",
-        open=lambda item: cache.open(item.md5),
-        where=lambda item: cache.where(item.md5),
-        complete=False,
-    )
-    for part in read_lock(lock).outputs:
-        whole = Object(path=part.path, part=part.path, md5=part.md5)
-        listing = read_intact(whole, [local]) if part.is_folder else None
-        if part.is_folder and listing is None:
-            continue
-        # The listing last: where it stands, DVC believes that its members do.
-        for item in reversed(objects_of(part, listing)):
-            if store.size(item.md5) != cache.size(item.md5) and (stream := open_intact(item, [local])) is not None:
-                stream.close()
-                store.put(item.md5, Path(cache.where(item.md5)))
-
-
-def _missing(part: Part, store: ObjectStore) -> list[str]:
-    listing = None
-    if part.is_folder:
-        stream = store.open(part.md5)
-        if stream is None:
-            return [f"{part.path}: {store.where(part.md5)}"]
-        with closing(stream):
-            listing = stream.read()
-    try:
-        members = [item for item in objects_of(part, listing) if item.md5 != part.md5 or not part.is_folder]
-    except AuditError as error:
-        return [f"{part.path}: {store.where(part.md5)}: {error.message}"]
-    sizes = {item.path: store.size(item.md5) for item in members}
-    faults = [f"{item.path}: {store.where(item.md5)}" for item in members if sizes[item.path] is None]
-    found = sum(size or 0 for size in sizes.values())
-    if not faults and found != part.size:
-        faults.append(f"{part.path}: {found} bytes in all, expected {part.size}")
-    return faults
-
-
-def _key(md5: str) -> str:
+def object_name(md5: str) -> str:
+    """Where an object lies under a store's root."""
     return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def _unreadable(path: Path, error: OSError) -> VersioningError:
+    return VersioningError(
+        f"{path} cannot be read: {error.strerror}.", reason="object_unreadable", hint=f"ls -l {path}"
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> VersioningError:
+    return VersioningError(
+        f"{path} cannot be written: {error.strerror}.", reason="remote_unwritable", hint=f"ls -ld {path.parent}"
+    )

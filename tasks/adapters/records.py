@@ -91,6 +91,7 @@ class RunRecord:
     artifact_uri: str
     started_ms: int
     ended_ms: int | None
+    deleted: bool
 
     @property
     def parent(self) -> str | None:

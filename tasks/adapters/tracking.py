@@ -53,9 +53,18 @@ class Tracker:
 
     @contextmanager
     def run(
-        self, name: str, *, kind: RunKind, provenance: Provenance, parent: str | None = None, key: str | None = None
+        self,
+        name: str,
+        *,
+        kind: RunKind,
+        provenance: Provenance,
+        parent: str | None = None,
+        key: str | None = None,
+        resume: str | None = None,
     ) -> Generator[Run]:
-        """Create a run, finish it with the body, and mark it FAILED (or KILLED) with the reason where the body raises.
+        """Create a run, or go on with one whose process died; finish it with the body.
+
+        Where the body raises, the run is marked FAILED (or KILLED) with the reason.
 
         Args:
             name: ``retrain <id>``, ``fold 0``, ``refit``.
@@ -63,15 +72,19 @@ class Tracker:
             provenance: Where it comes from.
             parent: The id of the retrain's run; ``None`` for the retrain itself.
             key: The training's cache key, by which ``find`` finds the run again.
+            resume: The id of a run that an earlier process began for the same; it is gone on with unless it is
+                finished or deleted.
         """
         tags = {**provenance.tags(), "cxr.kind": kind, "cxr.host": socket.gethostname(), "cxr.pid": str(os.getpid())}
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
         if key is not None:
             tags["cxr.key"] = key
-        with translated(self.uri):
-            created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
-        run = Run(self.client, created.info.run_id)
+        run = self._reopened(resume, tags) if resume else None
+        if run is None:
+            with translated(self.uri):
+                created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
+            run = Run(self.client, created.info.run_id)
         try:
             yield run
         except BaseException as error:
@@ -79,6 +92,14 @@ class Tracker:
             raise
         with translated(self.uri):
             self.client.set_terminated(run.id, "FINISHED")
+
+    def unfinished(self, tags: Mapping[str, str]) -> str | None:
+        """The newest run with these tags that was begun and is neither finished nor at work; None where there is none.
+
+        Call ``end_orphans`` first, so that runs whose process died count as stopped.
+        """
+        found = [record for status in ("KILLED", "FAILED") for record in self.search(tags, status=status)]
+        return max(found, key=lambda record: record.started_ms).run_id if found else None
 
     def end_orphans(self) -> int:
         """Mark the runs that died with their process on this machine as KILLED; returns how many there were."""
@@ -152,6 +173,28 @@ class Tracker:
             found = self.client.get_metric_history(run_id, metric)
         points = [Point(step=one.step, value=one.value, timestamp_ms=one.timestamp) for one in found]
         return sorted(points, key=lambda point: (point.step, point.timestamp_ms))
+
+    def _reopened(self, run_id: str, tags: Mapping[str, str]) -> Run | None:
+        """A stopped run, running again under this process; None where it is finished, deleted or gone."""
+        try:
+            record = self.read(run_id)
+        except TrackingError as error:
+            if error.reason != "resource_does_not_exist":
+                raise
+            return None
+        if record.status == "FINISHED" or record.deleted:
+            return None
+        run = Run(self.client, run_id)
+        with translated(self.uri):
+            self.client.update_run(run_id, status="RUNNING")
+        times = int(record.tags.get("cxr.resumed", "0")) + 1
+        # What it was stopped by is no longer so; MLflow's tags cannot be searched for emptiness, so they go.
+        for stale in ("cxr.reason", "cxr.error"):
+            if stale in record.tags:
+                with translated(self.uri):
+                    self.client.delete_tag(run_id, stale)
+        run.tags({**tags, "cxr.resumed": str(times)})
+        return run
 
     def _pages(self, terms: str) -> Iterator[RunRecord]:
         token: str | None = None
@@ -272,4 +315,5 @@ def _record(run: Any) -> RunRecord:
         artifact_uri=run.info.artifact_uri,
         started_ms=run.info.start_time,
         ended_ms=run.info.end_time,
+        deleted=run.info.lifecycle_stage == "deleted",
     )

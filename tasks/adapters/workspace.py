@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from cxr_core.audit.lock import read_lock
 from cxr_core.errors import SettingError, VersioningError
 from tasks.adapters import dvc, objects
 from tasks.adapters.dvc_config import cache_folder, remote_address, remote_options, write_local_config
@@ -29,6 +30,8 @@ from tasks.adapters.git import (
     tracked_changes,
     try_git,
 )
+from tasks.adapters.publish import Counted, Published, in_workspace, publish
+from tasks.adapters.receipts import Receipts
 
 __all__ = [
     "RUN_REFS",
@@ -47,6 +50,7 @@ RUN_REFS = "refs/cxr/runs/"
 _RUN_FILES = ("params.yaml", "data/sources.lock.yaml", "dvc.lock")
 _MARK = "cxr-workspace"
 _LOCK = "cxr-workspace.lock"
+_BASE = "refs/cxr/base"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # `uploadpack.allowAnySHA1InWant`: a snapshot's commit has no ref in the checkout.
 _SERVE_ANY_COMMIT = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
@@ -130,29 +134,25 @@ def make_home(home: Path) -> None:
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
-def push(workspace: Workspace) -> None:
-    """Copy the data to the remote, then check there ourselves that every object of dvc.lock arrived whole in size.
+def push(workspace: Workspace, counted: Counted = lambda verb, done, total: None) -> Published:
+    """Publish the data that dvc.lock names: every object verified at the remote, the marker there written last.
 
-    DVC takes a folder's listing in the remote for proof that its files are there too; where they are not, they are
-    copied from the cache here.
+    Args:
+        workspace: Whose data.
+        counted: Told what is being done, and how many of how many objects are done.
 
     Raises:
-        VersioningError: DVC failed, or objects are missing in the remote and unchanged ones in the cache, too.
+        VersioningError: DVC failed, or objects at the remote stay wrong because no unchanged copy of them is left here.
     """
-    dvc.push(workspace.path)
-    store = objects.open_store(workspace.remote, remote_options(workspace.path))
-    if store is None:
-        return
-    lock = (workspace.path / "dvc.lock").read_bytes()
-    if objects.missing_objects(lock, store):
-        objects.restore_objects(lock, store, objects.FolderStore(root=cache_folder(workspace.home)))
-    missing = objects.missing_objects(lock, store)
-    if missing:
-        raise VersioningError(
-            f"The remote {workspace.remote} lacks {len(missing)} objects that {workspace.path} names: {missing[0]}.",
-            reason="remote_incomplete",
-            hint="The cache is damaged, too: remove data/ and dvc.lock from that workspace, and run again.",
-        )
+    cache = objects.FolderStore(root=cache_folder(workspace.home))
+    return publish(
+        read_lock((workspace.path / "dvc.lock").read_bytes()),
+        local=in_workspace(workspace.path, cache),
+        store=objects.open_store(workspace.remote, remote_options(workspace.path)),
+        receipts=Receipts(home=workspace.home),
+        copy=lambda: dvc.push(workspace.path),
+        counted=counted,
+    )
 
 
 def commit_run(workspace: Workspace, run_id: str, message: str) -> str:
@@ -259,16 +259,17 @@ def _claim(folder: Path) -> None:
 
 
 def _restore(folder: Path, checkout: Path, commit: str) -> None:
-    for stale in ("index.lock", "shallow.lock", "HEAD.lock"):
+    for stale in ("index.lock", "shallow.lock", "HEAD.lock", "config.lock", f"{_BASE}.lock"):
         # We hold the workspace, so whoever left a lock file is dead.
         (folder / ".git" / stale).unlink(missing_ok=True)
-    if not (folder / ".git" / "HEAD").exists():
+    # Git moves the ref when everything has arrived; a fetch that was killed may leave the commit without its files.
+    if not (folder / ".git" / "HEAD").exists() or resolve(folder, _BASE) != commit:
         form = run_git(checkout, "rev-parse", "--show-object-format").decode().strip()
         run_git(folder.parent, "init", "--quiet", "--template=", f"--object-format={form}", str(folder))
-    if resolve(folder, commit) is None:
         # One commit deep: the workspace needs no history, and a shallow checkout can serve no more.
         fetch = ("fetch", "--quiet", "--no-tags", "--depth=1", "--upload-pack", _SERVE_ANY_COMMIT)
-        run_git(folder, "-c", "gc.auto=0", "-c", "maintenance.auto=false", *fetch, str(checkout), commit)
+        quietly = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
+        run_git(folder, *quietly, *fetch, str(checkout), f"+{commit}:{_BASE}")
     quietly = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
     run_git(folder, *quietly, "checkout", "--quiet", "--force", "--detach", commit)
     # Not -x: ignored files are the data. dvc.lock is not ignored (DVC refuses to run then) and says what they are.

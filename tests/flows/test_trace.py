@@ -15,7 +15,7 @@ import pytest
 from cxr_core.classes import CLASSES, SOURCES
 from tests.walk import FOLDS, QUOTA, Ended, Place, Retrained, flip
 
-IMAGE_KEYS = {"name", "source", "sha256", "label", "label_provenance", "group", "fold"}
+IMAGE_KEYS = {"name", "source", "sha256", "source_sha256", "label", "label_provenance", "group", "fold"}
 
 
 @pytest.fixture
@@ -57,11 +57,15 @@ def test_each_image_has_source_digest_label_provenance_group_and_fold(traced: En
     assert all(image["label_provenance"] and image["group"] for image in images)
 
 
-def test_each_digest_is_that_of_the_file_at_the_source(traced: Ended, promoted: Retrained) -> None:
+def test_each_digest_is_that_of_the_file_at_the_source_and_of_the_one_kept(traced: Ended, promoted: Retrained) -> None:
     for image in traced.report["images"]:
         source, path = image["name"].split(":", 1)
         content = (promoted.place.sources / source / path).read_bytes()
-        assert image["sha256"] == f"sha256:{hashlib.sha256(content).hexdigest()}", image["name"]
+        assert image["source_sha256"] == f"sha256:{hashlib.sha256(content).hexdigest()}", image["name"]
+        kept = (promoted.place.workspace / "data/raw" / source / "files" / path).read_bytes()
+        assert image["sha256"] == f"sha256:{hashlib.sha256(kept).hexdigest()}", image["name"]
+        # Of a DICOM file another one of the same picture is kept, without the patient.
+        assert (image["sha256"] == image["source_sha256"]) == (source != "rsna")
 
 
 def test_a_patient_is_shown_as_a_digest_never_by_name(traced: Ended, promoted: Retrained) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import yaml
 
 from cxr_core.audit.objects import Copies, Object
-from cxr_core.digests import digest_bytes
+from cxr_core.digests import digest_bytes, digest_value
 
 IMAGES = {"sirm:caso-1/rx.jpg": b"first", "sirm:caso-2/rx.jpg": b"second", "github:images/a.png": b"third"}
 LABELS = ("covid", "viral", "normal")
 SIZE = 4
+PINS = "data/sources.lock.yaml"
 CODE = b"print('curate')\n"
 PARAMS = b"curate:\n  quota: {covid: 1}\nsplit:\n  folds: 3\n"
 
@@ -44,6 +45,8 @@ def data_files() -> dict[str, bytes]:
     cohort: list[dict[str, Any]] = []
     for source in ("sirm", "github"):
         records = [_record(name, data) for name, data in IMAGES.items() if name.startswith(source)]
+        listed = [[row["path"], len(IMAGES[row["name"]]), row["source_sha256"]] for row in records]
+        files[f"data/raw/{source}/listing.jsonl"] = "".join(json.dumps(row) + "\n" for row in listed).encode()
         files[f"data/raw/{source}/records.jsonl"] = "".join(json.dumps(row) + "\n" for row in records).encode()
         for row in records:
             files[f"data/raw/{source}/files/{row['path']}"] = IMAGES[row["name"]]
@@ -52,7 +55,7 @@ def data_files() -> dict[str, bytes]:
     split = [{"name": r["name"], "sha256": r["sha256"], "label": r["label"], "group": r["group"]} for r in cohort]
     index = [{"row": i, "name": row["name"], "sha256": row["sha256"]} for i, row in enumerate(cohort)]
     files["data/cohort/cohort.csv"] = to_csv(cohort)
-    files["data/split/split.csv"] = to_csv([{**row, "fold": i} for i, row in enumerate(split)])
+    files["data/split/split.csv"] = to_csv([{**row, **dealt(i)} for i, row in enumerate(split)])
     files["data/store/index.csv"] = to_csv(
         [{**row, "tensor_sha256": digest_bytes(store[i].tobytes())} for i, row in enumerate(index)]
     )
@@ -62,16 +65,33 @@ def data_files() -> dict[str, bytes]:
     return files
 
 
+def dealt(fold: int) -> dict[str, Any]:
+    """A split row's columns of folds, three in all: the one that tests it, then its role in each."""
+    roles = {0: "test", 1: "train", 2: "validation"}
+    return {"fold": fold, **{f"fold_{number}": roles[(number - fold) % 3] for number in range(3)}}
+
+
 def commit(files: Mapping[str, bytes], change: Callable[[dict[str, Any]], None] | None = None) -> Version:
     """Name files by a dvc.lock; ``change`` edits its parsed form before it is written."""
     version = Version(files=dict(files))
+    pins = {
+        source: {"revision": _revision(files.get(f"data/raw/{source}/listing.jsonl", b""))}
+        for source in ("sirm", "github")
+    }
     raw = {source: _output(version, f"data/raw/{source}") for source in ("sirm", "github")}
     cohort, store, split = (_output(version, f"data/{word}") for word in ("cohort", "store", "split"))
     code = {"path": "cxr_core/curate.py", "hash": "md5", "md5": md5(CODE), "size": len(CODE)}
     lock: dict[str, Any] = {
         "schema": "2.0",
         "stages": {
-            **{f"ingest@{source}": {"cmd": "…", "outs": [out]} for source, out in raw.items()},
+            **{
+                f"ingest@{source}": {
+                    "cmd": "…",
+                    "params": {PINS: {f"sources.{source}": pins[source]}},
+                    "outs": [out],
+                }
+                for source, out in raw.items()
+            },
             "curate": {
                 "cmd": "…",
                 "deps": [code, *raw.values()],
@@ -86,6 +106,7 @@ def commit(files: Mapping[str, bytes], change: Callable[[dict[str, Any]], None] 
         change(lock)
     # Through JSON, so that YAML writes no anchors.
     text = yaml.safe_dump(json.loads(json.dumps(lock)), sort_keys=False)
+    version.committed[PINS] = json.dumps({"sources": pins}).encode()
     version.committed |= {"dvc.lock": text.encode(), "cxr_core/curate.py": CODE, "params.yaml": PARAMS}
     return version
 
@@ -122,9 +143,14 @@ def _record(name: str, data: bytes) -> dict[str, Any]:
         "source": source,
         "path": path,
         "sha256": digest_bytes(data),
+        "source_sha256": digest_bytes(b"at its source: " + data),
         "label_provenance": "rt_pcr",
         "pixel_sha256": digest_bytes(data[::-1]),
     }
+
+
+def _revision(listing: bytes) -> str:
+    return digest_value([json.loads(line) for line in listing.splitlines()])
 
 
 def _output(version: Version, path: str) -> dict[str, Any]:

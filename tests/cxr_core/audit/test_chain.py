@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -12,18 +14,38 @@ from hypothesis import strategies as st
 from cxr_core.audit.chain import Trace, trace_images
 from cxr_core.audit.objects import Copies
 from cxr_core.errors import AuditError
-from tests.cxr_core.audit.build import IMAGES, Version, commit, data_files, in_memory, md5, places, to_csv
+from tests.cxr_core.audit.build import IMAGES, PINS, Version, commit, data_files, in_memory, md5, places, to_csv
 
 WHOLE = commit(data_files())
 FAULTY_TABLES = [
     ("data/cohort/cohort.csv", b"rt_pcr", b"radiologist", "records", "label_provenance"),
     ("data/split/split.csv", b"viral", b"normal", "folds", "label"),
-    ("data/split/split.csv", b",0\n", b",\n", "folds", "no fold"),
+    ("data/split/split.csv", b",0,test,", b",,test,", "folds", "no fold"),
+    ("data/split/split.csv", b",0,test,", b",1,test,", "folds", "another than its roles say"),
+    ("data/split/split.csv", b",0,test,", b",0,train,", "folds", "another than its roles say"),
+    ("data/split/split.csv", b",0,test,", b",holdout,test,", "folds", "another than its roles say"),
+    ("data/split/split.csv", b",0,test,", b",0,holdout,", "folds", "another than its roles say"),
+    ("data/split/split.csv", b",0,test,", b",none,test,", "folds", "another than its roles say"),
     ("data/split/split.csv", b"caso-1", b"caso-9", "folds", "no split row"),
     ("data/store/index.csv", b"caso-1", b"caso-9", "store", "store row 0"),
     ("data/raw/sirm/records.jsonl", b'"path": "caso-1', b'"path": "caso-9', "tables", "no file"),
     ("data/raw/sirm/records.jsonl", b"sha256:", b"sha256:0", "copies: remote", "recorded sha256:0"),
     ("data/raw/sirm/records.jsonl", b'{"name"', b'"name"', "tables", "records.jsonl"),
+    (
+        "data/raw/sirm/records.jsonl",
+        b'"source_sha256": "sha256:',
+        b'"source_sha256": "sha256:0',
+        "sources",
+        "has sha256:",
+    ),
+    (
+        "data/raw/sirm/listing.jsonl",
+        b"caso-1",
+        b"caso-9",
+        "sources",
+        "caso-1/rx.jpg: its file at the source is sha256:",
+    ),
+    ("data/raw/sirm/listing.jsonl", b'["caso-1', b'[1, "caso-1', "tables", "a line is not path, bytes and digest"),
 ]
 
 
@@ -45,11 +67,35 @@ def test_an_intact_version_gives_every_image_and_no_fault() -> None:
         "name",
         "source",
         "sha256",
+        "source_sha256",
         "label",
         "label_provenance",
         "group",
         "fold",
     }
+
+
+def test_images_that_no_fold_tests_keep_their_place_and_say_which_kind_they_are() -> None:
+    files = data_files()
+    header, first, second, third = files["data/split/split.csv"].decode().splitlines()
+    second = second.rsplit(",", 4)[0] + ",holdout" * 4
+    third = third.rsplit(",", 4)[0] + ",none,train,none,train"
+    files["data/split/split.csv"] = "\n".join([header, first, second, third, ""]).encode()
+    trace = _trace(commit(files))
+    assert _failing(trace) == {}
+    assert [image.fold for image in trace.images] == [0, "holdout", None]
+    assert "1 images are tested by one fold each, 1 are held out of all, 1 are tested by none" in {
+        check.detail for check in trace.checks
+    }
+
+
+def test_a_split_from_before_roles_were_written_is_still_read() -> None:
+    files = data_files()
+    lines = [line.rsplit(",", 3)[0] for line in files["data/split/split.csv"].decode().splitlines()]
+    files["data/split/split.csv"] = "\n".join([*lines, ""]).encode()
+    trace = _trace(commit(files))
+    assert _failing(trace) == {}
+    assert [image.fold for image in trace.images] == [0, 1, 2]
 
 
 @settings(max_examples=40, deadline=None)
@@ -118,6 +164,31 @@ def test_a_consistent_version_that_lies_is_caught_by_the_tables(
     files[path] = files[path].replace(old, new, 1)
     failing = _failing(_trace(commit(files)))
     assert words in failing[check]
+
+
+def test_a_listing_that_is_not_the_pin_s_is_caught() -> None:
+    def change(lock: dict[str, Any]) -> None:
+        lock["stages"]["ingest@sirm"]["params"][PINS]["sources.sirm"]["revision"] = "sha256:" + "0" * 64
+
+    failing = _failing(_trace(commit(data_files(), change)))
+    assert failing["sources"].startswith("sirm: the listing's digest is sha256:")
+    assert "the pin says sha256:000" in failing["sources"]
+
+
+def test_a_version_from_before_listings_were_kept_is_still_read() -> None:
+    files = {path: data for path, data in data_files().items() if not path.endswith("listing.jsonl")}
+    for path in [path for path in files if path.endswith("records.jsonl")]:
+        rows = [json.loads(line) for line in files[path].splitlines()]
+        files[path] = b"".join(json.dumps(_without_source(row)).encode() + b"\n" for row in rows)
+    with io.StringIO(files["data/cohort/cohort.csv"].decode(), newline="") as table:
+        files["data/cohort/cohort.csv"] = to_csv([_without_source(row) for row in csv.DictReader(table)])
+    trace = _trace(commit(files))
+    assert _failing(trace) == {}
+    assert {image.source_sha256 for image in trace.images} == {""}
+
+
+def _without_source(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "source_sha256"}
 
 
 def test_pixels_in_the_store_that_differ_from_the_index_are_named() -> None:

@@ -20,6 +20,7 @@ ROWS = st.builds(
     name=WORDS,
     source=st.sampled_from(SOURCES),
     sha256=WORDS,
+    source_sha256=WORDS,
     label=st.sampled_from(CLASSES),
     label_provenance=WORDS,
     group=WORDS,

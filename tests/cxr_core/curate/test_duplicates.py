@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_core.curate import duplicates
-from cxr_core.curate.duplicates import find_pairs, hash_values
+from cxr_core.curate import duplicates, neighbours
+from cxr_core.curate.duplicates import find_joins, find_pairs, hash_values
 from cxr_core.curate.groups import components
 from cxr_core.imaging.decode import decode
 from cxr_core.imaging.hashing import perceptual_hash, thumbnail
@@ -62,9 +62,72 @@ def test_tiles_and_chunks_smaller_than_the_data_change_nothing(monkeypatch):
     bounds = {"max_hamming": 12, "min_correlation": 0.9}
     whole = find_pairs(names(60), names(60), hashes, thumbnails, **bounds)
     assert len(whole) > 10
-    for name, value in (("_TILE_ROWS", 3), ("_TILE_COLUMNS", 7), ("_CHUNK", 2)):
+    for name, value in (("_TILE_ROWS", 3), ("_TILE_COLUMNS", 7)):
+        monkeypatch.setattr(neighbours, name, value)
+    for name, value in (("_PICTURES", 2), ("_BOUNDED", 5), ("_CONFIRMED", 3)):
         monkeypatch.setattr(duplicates, name, value)
     assert find_pairs(names(60), names(60), hashes, thumbnails, **bounds) == whole
+
+
+def parts(n, pairs):
+    members = defaultdict(set)
+    for row, number in enumerate(components(n, [(pair.first, pair.second) for pair in pairs]).tolist()):
+        members[number].add(row)
+    return sorted(map(sorted, members.values()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([0.9, 0.97]), st.integers(1, 40))
+def test_joins_give_the_clusters_of_all_pairs_and_close_no_circle(seed, n, min_correlation, batch):
+    hashes, thumbnails = pictures(seed, n)
+    files, pixels = [f"f{i % 50}" for i in range(n)], [f"p{i % 50 % 45}" for i in range(n)]
+    for row in range(n):
+        hashes[row], thumbnails[row] = hashes[row % 50 % 45], thumbnails[row % 50 % 45]
+    bounds = {"max_hamming": 12, "min_correlation": min_correlation}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "_BOUNDED", batch)
+        patch.setattr(duplicates, "_CONFIRMED", 1 + batch // 4)
+        joins = find_joins(files, pixels, hashes, thumbnails, **bounds)
+    pairs = find_pairs(files, pixels, hashes, thumbnails, **bounds)
+    assert parts(n, joins) == parts(n, pairs)
+    assert len(joins) == n - len(parts(n, pairs))
+    assert set(joins) <= set(pairs)
+
+
+def test_thousands_of_versions_of_one_picture_are_joined_without_naming_every_pair():
+    n = 4000
+    grain = np.random.default_rng(0).normal(0, 3, (n, 64, 64))
+    thumbnails = np.clip(np.linspace(20, 220, 64)[:, None] + grain, 0, 255).astype(np.uint8)
+    bounds = {"max_hamming": 8, "min_correlation": 0.97}
+    joins = find_joins(names(n), names(n), np.full(n, 5, dtype=np.uint64), thumbnails, **bounds)
+    assert len(joins) == n - 1
+    assert len(parts(n, joins)) == 1
+
+
+def test_thumbnails_may_lie_on_disk(tmp_path):
+    hashes, thumbnails = pictures(8, 40)
+    np.save(tmp_path / "thumbnails.npy", thumbnails)
+    on_disk = np.load(tmp_path / "thumbnails.npy", mmap_mode="r")
+    bounds = {"max_hamming": 12, "min_correlation": 0.9}
+    pairs = find_pairs(names(40), names(40), hashes, thumbnails, **bounds)
+    assert find_pairs(names(40), names(40), hashes, on_disk, **bounds) == pairs != []
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0, 1, 127, 255]))
+@settings(max_examples=30, deadline=None)
+def test_a_sketch_never_says_less_than_the_correlation(seed, level):
+    _, thumbnails = pictures(seed, 12)
+    rng = np.random.default_rng(seed)
+    # One tone, one tone but for a pixel, and two tones: the least that can be textured.
+    thumbnails[0], thumbnails[1], thumbnails[2] = level, level, rng.choice([0, 255], (64, 64))
+    thumbnails[1, 5, 7] ^= 1
+    sketches = duplicates._sketches(np.arange(12), thumbnails).astype(np.float64)
+    for i in range(12):
+        assert sketches[i].any() == (thumbnails[i].std() > 0)
+        for j in range(i):
+            if thumbnails[i].std() > 0 and thumbnails[j].std() > 0:
+                r = np.corrcoef(thumbnails[i].ravel(), thumbnails[j].ravel())[0, 1]
+                assert sketches[i] @ sketches[j] >= r - duplicates._SLACK
 
 
 @settings(max_examples=20, deadline=None)

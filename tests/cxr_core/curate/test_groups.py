@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_core.curate.groups import components, group_names
+from cxr_core.curate.groups import Forest, components, group_names, same_value_edges
 
 PATIENTS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=14)
 
@@ -53,3 +53,19 @@ def test_groups_do_not_depend_on_the_order_of_rows(case, random):
 def test_no_rows_have_no_groups():
     assert group_names([], []) == []
     assert components(0, []).tolist() == []
+
+
+@given(st.integers(1, 20).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
+def test_a_forest_knows_at_every_moment_what_is_joined(case):
+    n, edges = case
+    forest, done = Forest(n), []
+    for one, other in edges:
+        before = components(n, done)
+        assert forest.join(one, other) == (before[one] != before[other])
+        done.append((one, other))
+        reached = reachable(list(range(n)), done)
+        assert [{j for j in range(n) if forest.labels[j] == forest.labels[i]} for i in range(n)] == reached
+
+
+def test_many_rows_of_one_value_are_joined_by_as_many_edges_as_rows():
+    assert same_value_edges(["a", "b", "a", "a"]) == [(0, 2), (0, 3)]

@@ -82,6 +82,14 @@ def test_duplicates_that_disagree_are_all_left_out(finding, other_reason):
     assert f"github:b.png: {finding}; sirm:a.jpg: COVID-19" in {row.detail for row in selection.exclusions}
 
 
+def test_what_a_large_cluster_says_is_told_in_part_so_that_a_thousand_rows_do_not_each_name_the_others():
+    records = [record(f"sirm:{i:03}.jpg", finding="COVID-19" if i else "No Finding") for i in range(1000)]
+    selection = chosen(records, [pair(0, i) for i in range(1, 1000)])
+    (said,) = {row.detail for row in selection.exclusions}
+    assert said.startswith("sirm:000.jpg: No Finding; sirm:001.jpg: COVID-19; ")
+    assert said.endswith("; and 992 more")
+
+
 def test_a_duplicate_without_a_label_contradicts_nobody():
     records = [record("sirm:a.jpg"), record("github:b.png", finding="Pneumonia")]
     assert reasons(chosen(records, [pair(0, 1)])) == {"github:b.png": "not_labelled"}

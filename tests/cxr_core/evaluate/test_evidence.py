@@ -10,7 +10,7 @@ from sklearn import metrics
 from cxr_core.classes import CLASSES
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.evidence import measure
-from cxr_core.evaluate.schema import digest_of, evidence_json, parse_evidence
+from cxr_core.evaluate.schema import Coverage, digest_of, evidence_json, parse_evidence
 from cxr_core.params import EvaluateParams
 from cxr_core.stats.intervals import wilson
 from tests.cxr_core.evaluate.examples import context, prediction, predictions
@@ -242,3 +242,86 @@ def test_evidence_of_another_shape_is_refused_with_its_path(evidence, path, valu
 def test_impossible_predictions_make_no_evidence():
     with pytest.raises(EvidenceError, match="predicted 2 times"):
         measure([prediction(), prediction()], PARAMS, context=context())
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    """Held-out images as the refit sees them: others than the folds'."""
+    return [
+        prediction(1000 + number, group=f"h{number}", fold=None, label=row.label, probabilities=row.probabilities)
+        for number, row in enumerate(predictions(60, seed=3))
+    ]
+
+
+def coverage(**changes):
+    return Coverage(**({"tested": 240, "held_out": 60, "cohort": 330, "not_identifiable": {}} | changes))
+
+
+def test_held_out_images_have_a_table_of_their_own_and_change_no_other(rows, evidence, held_out):
+    both = measure(rows, PARAMS, context=context(), coverage=coverage(), holdout=held_out)
+    assert (both.all, both.leak_free, both.leak) == (evidence.all, evidence.leak_free, evidence.leak)
+    people = both.holdout
+    label, predicted, scores = columns(held_out)
+    assert (people.n, people.groups) == (60, 60)
+    assert people.accuracy.value == pytest.approx(metrics.accuracy_score(label, predicted))
+    assert people.accuracy.low < people.accuracy.value < people.accuracy.high
+    assert people.macro_auc.value == pytest.approx(metrics.roc_auc_score(label, scores, multi_class="ovr"))
+    assert {slug: figures.n for slug, figures in people.per_class.items()} == dict.fromkeys(CLASSES, 20)
+    assert people.folds == ()
+    assert people.mean_fold_accuracy.value is None
+    assert "refit" in people.mean_fold_accuracy.why
+    assert parse_evidence(json.loads(json.dumps(evidence_json(both)))) == both
+
+
+def test_a_change_of_a_held_out_prediction_changes_the_evidence(rows, held_out):
+    first, *others = held_out
+    low, middle, high = first.probabilities
+    other = prediction(1000, group="h0", fold=None, label=first.label, probabilities=(middle, high, low))
+    one, two = (measure(rows, PARAMS, context=context(), holdout=each) for each in (held_out, [other, *others]))
+    assert one.holdout_predictions != two.holdout_predictions
+    assert one.digest != two.digest
+
+
+def test_evidence_without_held_out_images_reads_as_it_always_did(evidence):
+    # Digests of evidence that stands in ledgers cover exactly these keys.
+    assert set(evidence_json(evidence)) == {
+        *("schema", "context", "predictions", "confidence", "bootstrap", "seed", "all", "leak_free", "leak"),
+        *("class_by_source", "digest"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "240 of 330 images tested, 60 held out"),
+        ({"held_out": 0, "cohort": 240}, "240 of 240 images tested"),
+        ({"held_out": 0, "not_identifiable": {"rsna": "Why."}}, "240 of 330 images tested; not identifiable: rsna"),
+    ],
+)
+def test_what_was_not_tested_is_said_with_its_number(changes, words):
+    assert coverage(**changes).words == words
+
+
+@pytest.mark.parametrize("changes", [{"tested": 241}, {"held_out": 59}])
+def test_predictions_that_miss_an_image_are_no_evidence(rows, held_out, changes):
+    with pytest.raises(EvidenceError, match="found 240 and 60") as caught:
+        measure(rows, PARAMS, context=context(), coverage=coverage(**changes), holdout=held_out)
+    assert caught.value.reason == "incomplete_predictions"
+
+
+def test_folds_and_refit_are_never_pooled(rows, held_out):
+    for predicted, apart in (([*rows, *held_out], ()), (rows, rows[:5]), (rows, [*held_out, held_out[0]])):
+        with pytest.raises(EvidenceError):
+            measure(predicted, PARAMS, context=context(), holdout=apart)
+
+
+def test_classes_that_no_fold_tests_are_said():
+    # As where one source is left out: none of its images is of the third class.
+    rows = [row for row in predictions(120, seed=5) if row.label != 2]
+    people = measure(rows, PARAMS, context=context(protocol="loso")).all
+    normal = people.per_class["normal"]
+    assert normal.n == 0
+    assert (normal.sensitivity.value, normal.sensitivity.why) == (None, "There is no image to count.")
+    assert normal.specificity.value is not None
+    assert "0 normal" in people.macro_auc.why
+    assert people.accuracy.value is not None

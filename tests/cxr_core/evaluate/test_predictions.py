@@ -25,7 +25,7 @@ def tables(draw):
                 name=f"sirm:{number}{draw(WORDS)}",
                 group=draw(WORDS),
                 source=draw(st.sampled_from(["sirm", "rsna"])),
-                fold=draw(st.integers(0, 9)),
+                fold=draw(st.none() | st.integers(0, 9)),
                 label=draw(st.integers(0, 2)),
                 probabilities=tuple(float(score) for score in scores),
                 leak_free=draw(st.booleans()),
@@ -96,6 +96,7 @@ def cohort_row(number):
         name=f"rsna:{number}.dcm",
         source="rsna",
         sha256=f"sha256:{number:064x}",
+        source_sha256=f"sha256:{number:064x}",
         label="normal",
         label_provenance="radiologist",
         group=f"g{number}",
@@ -118,5 +119,12 @@ def test_a_folds_probabilities_are_joined_to_its_rows():
         ("rsna:3.dcm", (0.1, 0.2, 0.7), True, 2, 2),
         ("rsna:1.dcm", (0.6, 0.3, 0.1), False, 2, 2),
     ]
-    with pytest.raises(EvidenceError, match="fold 2"):
-        predictions_of(cohort, fold=2, test=[0], probabilities=scores, leak_free=[True] * 4)
+    for fold, words in ((2, "fold 2"), (None, "for refit")):
+        with pytest.raises(EvidenceError, match=words):
+            predictions_of(cohort, fold=fold, test=[0], probabilities=scores, leak_free=[True] * 4)
+
+
+def test_the_refit_has_a_word_of_its_own_in_the_table():
+    cohort = [cohort_row(0)]
+    rows = predictions_of(cohort, fold=None, test=[0], probabilities=np.array([[0.1, 0.2, 0.7]]), leak_free=[True])
+    assert ",rsna,refit,normal,1," in predictions_csv(rows)

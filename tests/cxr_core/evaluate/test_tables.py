@@ -6,6 +6,7 @@ import io
 import pytest
 
 from cxr_core.evaluate.evidence import measure
+from cxr_core.evaluate.schema import Coverage
 from cxr_core.evaluate.tables import figures_markdown, flat_metrics, table2_csv, table2_markdown
 from cxr_core.params import EvaluateParams
 from tests.cxr_core.evaluate.examples import context, prediction, predictions
@@ -54,3 +55,25 @@ def test_what_is_missing_is_a_dash_with_its_reason_and_no_metric():
     assert "all.macro_auc" not in metrics
     assert metrics["all.macro_auc.n"] == 9
     assert metrics["all.accuracy"] == pytest.approx(3 / 9)
+
+
+def test_held_out_images_are_a_column_and_metrics_of_their_own_and_what_is_untested_is_said(evidence):
+    rows = predictions(120, leaking=0.2)
+    held_out = [
+        prediction(900 + row.label + 3 * number, fold=None, label=row.label, probabilities=row.probabilities)
+        for number, row in enumerate(rows[:30])
+    ]
+    why = "To test rsna each of its classes needs 5 patient groups elsewhere: normal has 2."
+    coverage = Coverage(tested=120, held_out=30, cohort=160, not_identifiable={"rsna": why})
+    both = measure(rows, PARAMS, context=context(), coverage=coverage, holdout=held_out)
+    text = figures_markdown(both)
+    assert text.startswith("120 of 160 images tested, 30 held out; not identifiable: rsna.")
+    assert why in text
+    assert "| held-out images, by the registered model |\n| --- | --- | --- | --- |" in text
+    accuracy = both.holdout.accuracy
+    assert f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}; {accuracy.k} of 30) |" in text
+    assert "– (These images are tested by the refit, not by folds.) |" in text
+    metrics = flat_metrics(both)
+    assert (metrics["tested.n"], metrics["cohort.n"]) == (120, 160)
+    assert metrics["holdout.accuracy"] == accuracy.value
+    assert not any(name.startswith(("holdout", "tested")) for name in flat_metrics(evidence))

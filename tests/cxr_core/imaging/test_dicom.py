@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,17 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmread
 from pydicom.pixels.processing import apply_windowing
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-)
+from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from cxr_core.errors import ImageError
 from cxr_core.imaging.decode import decode
 from cxr_core.imaging.dicom import DicomFacts
 from cxr_core.imaging.faults import ImageFault
+from tests.cxr_core.imaging import raw_dicom
 from tests.cxr_core.imaging.pictures import dicom, encoded, is_whole_or, outcome, ramp
 
 GREY = ramp()
@@ -84,6 +79,72 @@ def test_the_window_agrees_with_pydicom_within_a_grey_level(function, slope):
     assert np.abs(decode(data).pixels - expected).max() <= 0.51
 
 
+# Stored values of 12 bits and their greys, worked out by hand from PS3.3, C.11.1 and C.11.2.1.2.
+VALUES = np.array([0, 1000, 2047, 2048, 3000, 4095], np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("elements", "greys"),
+    [
+        # ((x - 2047.5) / 4095 + 0.5) * 255
+        ({"WindowCenter": "2048", "WindowWidth": "4096"}, [0, 62, 127, 128, 187, 255]),
+        # ((x - 2047.5) / 1999 + 0.5) * 255: 0 up to 1048, 255 from 3047 on
+        ({"WindowCenter": "2048", "WindowWidth": "2000"}, [0, 0, 127, 128, 249, 255]),
+        # ((x - 2048) / 2000 + 0.5) * 255
+        (
+            {"WindowCenter": "2048", "WindowWidth": "2000", "VOILUTFunction": "LINEAR_EXACT"},
+            [0, 0, 127, 128, 249, 255],
+        ),
+        # 255 / (1 + exp(-4 (x - 2048) / 2000)): at 1000 the exponent is 2.096, at 3000 -1.904
+        ({"WindowCenter": "2048", "WindowWidth": "2000", "VOILUTFunction": "SIGMOID"}, [4, 28, 127, 128, 222, 251]),
+        # The first of two windows counts: x <= 999 is black, above it white
+        ({"WindowCenter": "1000\\2048", "WindowWidth": "1\\4096"}, [0, 255, 255, 255, 255, 255]),
+        # Values of 2 x - 1000 seen through -1000 .. 7190: ((2 x - 1000 - 3094.5) / 8190 + 0.5) * 255
+        (
+            {"RescaleSlope": "2", "RescaleIntercept": "-1000", "WindowCenter": "3095", "WindowWidth": "8191"},
+            [0, 62, 127, 128, 187, 255],
+        ),
+        # A negative slope turns the picture round: (4095 - x) / 4095 * 255
+        ({"RescaleSlope": "-1", "RescaleIntercept": "4095"}, [255, 193, 128, 127, 68, 0]),
+        # Without a window from the darkest to the brightest: x / 4095 * 255
+        ({}, [0, 62, 127, 128, 187, 255]),
+        # 0 is padding: (x - 1000) / 3095 * 255
+        ({"PixelPaddingValue": 0}, [0, 0, 86, 86, 165, 255]),
+        # 3000 .. 4095 is padding: x / 2048 * 255
+        ({"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 3000}, [0, 125, 255, 255, 255, 255]),
+        # Neither a number nor a function that there is: as without
+        ({"WindowCenter": "wide", "WindowWidth": "2000", "VOILUTFunction": "CUBIC"}, [0, 62, 127, 128, 187, 255]),
+        ({"WindowCenter": "1e300", "WindowWidth": "1e300", "RescaleSlope": "1e308"}, [0, 62, 127, 128, 187, 255]),
+    ],
+)
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_greys_are_those_worked_out_by_hand(elements, greys, inverted, signed):
+    elements = dict(elements)
+    if inverted:
+        elements["PhotometricInterpretation"], greys = "MONOCHROME1", [255 - grey for grey in greys]
+    stored = np.repeat(np.repeat(VALUES, 8), 20).reshape(48, 20)
+    if signed:
+        # The same picture 2048 lower, brought back by the intercept: values above and below zero.
+        stored = stored.astype(np.int16) - 2048
+        slope = float(elements.get("RescaleSlope", 1))
+        usable = abs(slope) < 1e12
+        shift = 2048 * slope + float(elements.get("RescaleIntercept", 0)) if usable else 2048
+        elements["RescaleIntercept"] = str(shift)
+        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+            if keyword in elements:
+                elements[keyword] -= 2048
+    pixels = decode(raw_dicom.file(stored, BitsStored=12, **elements)).pixels
+    assert pixels.shape == stored.shape
+    assert pixels[::8, 0].tolist() == greys
+    assert all(len(set(rows)) == 1 for rows in pixels.reshape(6, -1).tolist())
+
+
+def test_fewer_than_eight_bits_are_spread_too():
+    pixels = decode(raw_dicom.file(GREY >> 2, BitsStored=6)).pixels
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
 def test_an_impossible_window_counts_as_none():
     windowed = dicom(DEEP, WindowCenter=10, WindowWidth=0)
     assert np.array_equal(decode(windowed).pixels, decode(dicom(DEEP)).pixels)
@@ -97,6 +158,18 @@ def test_only_allow_listed_facts_leave_the_file():
         modality="CR", view="PA", patient_id="p-1", sex="F", age_years=61.0, photometric="MONOCHROME2"
     )
     assert not any(name in str(dataclasses.asdict(decoded)) for name in ("Doe", "Road", "Ward", "20200101"))
+
+
+@pytest.mark.parametrize(("keyword", "field"), [("Modality", "modality"), ("ViewPosition", "view")])
+def test_a_word_that_is_no_defined_term_does_not_leave_the_file(keyword, field):
+    facts = decode(raw_dicom.file(GREY, **{keyword: "DOE JANE"})).dicom
+    assert getattr(facts, field) == "OTHER"
+
+
+def test_ids_that_differ_stay_two_in_any_alphabet():
+    ids = [b"\xe3\x81\x82", b"\xe3\x81\x84", b"\x83\x5c\x41", b"\x83\x5c\x42", b"12\\34", b"12\\35"]
+    found = {decode(raw_dicom.file(GREY, PatientID=value.ljust(4))).dicom.patient_id for value in ids}
+    assert len(found) == len(ids)
 
 
 @pytest.mark.parametrize(
@@ -135,30 +208,6 @@ def test_overwritten_bytes_raise_image_errors_only(noise, place):
     data[start : start + len(noise)] = noise
     found = outcome(bytes(data))
     assert isinstance(found, ImageFault) or found.dtype == np.uint8
-
-
-def test_a_deflated_file_is_refused_before_it_is_inflated():
-    bomb = dicom(np.zeros((4000, 4000), np.uint8), syntax=DeflatedExplicitVRLittleEndian)
-    tracemalloc.start()
-    assert reason_of(bomb) == ImageFault.UNSUPPORTED_TRANSFER_SYNTAX
-    _, peak_bytes = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert len(bomb) < 100_000
-    assert peak_bytes < 1_000_000
-
-
-@pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, JPEG2000Lossless])
-def test_other_transfer_syntaxes_are_refused_by_name(syntax):
-    body = b"\xff\x4f" + b"\0" * 64 if syntax.is_encapsulated else GREY
-    size = {"Rows": GREY.shape[0], "Columns": GREY.shape[1]} if syntax.is_encapsulated else {}
-    with pytest.raises(ImageError, match=syntax.name.split(" ")[0]) as caught:
-        decode(dicom(body, syntax=syntax, **size))
-    assert caught.value.reason == ImageFault.UNSUPPORTED_TRANSFER_SYNTAX
-
-
-def test_a_file_that_calls_itself_big_endian_is_refused():
-    data = dicom(GREY).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0")
-    assert reason_of(data) == ImageFault.UNSUPPORTED_TRANSFER_SYNTAX
 
 
 def test_burned_in_text_is_refused():

@@ -78,6 +78,74 @@ def test_rsna_takes_one_class_a_patient_however_many_boxes(tmp_path):
     }
 
 
+RSNA = {
+    "stage_2_detailed_class_info.csv": "patientId,class\n" + "".join(f"p{n},Normal\n" for n in range(1, 6)),
+    **{f"stage_2_train_images/p{n}.dcm": f"{n}" for n in range(1, 6)},
+}
+
+
+def test_rsna_joins_the_pictures_of_one_patient_where_a_mapping_is_given(tmp_path):
+    mapping = "patientId,nih_patient\np1,7\np2,7\np3,p4\np5, \nelsewhere,7\n"
+    layout = rsna.read(tree("rsna", tmp_path, {**RSNA, "nih_patients.csv": mapping}))
+    patient = {c.path[-6:-4]: c.patient for c in layout.candidates}
+    assert patient["p1"] == patient["p2"]
+    # What the mapping leaves out or blank is a patient of its own, whatever the others are called.
+    assert len(set(patient.values())) == 4
+    assert (patient["p4"], patient["p5"]) == ("p4", "p5")
+    assert layout.exclusions == ()
+
+
+def test_rsna_without_a_mapping_takes_each_patient_id_for_a_patient(tmp_path):
+    layout = rsna.read(tree("rsna", tmp_path, RSNA))
+    assert [c.patient for c in layout.candidates] == ["p1", "p2", "p3", "p4", "p5"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "reason"),
+    [
+        ("patientId,nih_patient\nsecret-one,7\nsecret-one,8\n", "conflicting_patients"),
+        ("patientId,person\np1,7\n", "missing_columns"),
+    ],
+)
+def test_rsna_refuses_a_mapping_that_cannot_be_one_and_names_no_patient(tmp_path, mapping, reason):
+    with pytest.raises(SourceError) as caught:
+        rsna.read(tree("rsna", tmp_path, {**RSNA, "nih_patients.csv": mapping}))
+    assert caught.value.reason == reason
+    assert "nih_patients.csv" in caught.value.message
+    assert "secret" not in str(caught.value)
+
+
+def test_every_source_gives_each_image_its_licence_origin_and_what_the_label_rests_on(tmp_path):
+    github_table = (
+        "patientid,finding,view,filename,RT_PCR_positive,doi,url,license\n"
+        "1,COVID-19,PA,a.jpg,Y,10.1/x,https://page,CC BY 4.0\n2,COVID-19,PA,b.jpg,,10.1/x,,\n3,SARS,PA,c.jpg,,,, \n"
+    )
+    sources = {
+        "sirm": {
+            "cases.csv": "case,file,finding,view,sex,age,url,license\n1,r.jpg,COVID-19,PA,,,https://s,\n",
+            "r.jpg": "",
+        },
+        "github": {"metadata.csv": github_table, **{f"images/{n}.jpg": n for n in "abc"}},
+        "rsna": RSNA,
+        "kaggle": {"chest_xray/train/NORMAL/IM-0001-0001.jpeg": "k"},
+    }
+    found = {
+        source: [
+            (c.label_provenance, c.licence, c.origin_url)
+            for c in CONNECTORS[source](tree(source, tmp_path / source, files)).candidates
+        ]
+        for source, files in sources.items()
+    }
+    assert found["sirm"] == [("case_report", "", "https://s")]
+    assert found["github"] == [
+        ("rt_pcr", "CC BY 4.0", "https://page"),
+        ("case_report", "", "https://doi.org/10.1/x"),
+        ("case_report", "", ""),
+    ]
+    assert set(found["rsna"]) == {("radiologist", LICENCES["rsna"], rsna._ORIGIN)}
+    assert found["kaggle"] == [("file_name", "CC BY 4.0", kaggle._ORIGIN)]
+
+
 KAGGLE = {
     "train/NORMAL/IM-0115-0001.jpeg": ("NORMAL", "IM-0115"),
     "train/NORMAL/IM-0429-0001-0002.jpeg": ("NORMAL", "IM-0429"),

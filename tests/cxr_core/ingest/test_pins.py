@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from cxr_core.classes import SOURCES
 from cxr_core.errors import SourceError
 from cxr_core.ingest.listing import list_source
-from cxr_core.ingest.pins import Pin, check_pin, pin_of, read_pins, with_pin
+from cxr_core.ingest.pins import Pin, check_pin, kind_of, pin_of, read_pins, settled_pin, with_pin
 from tests.cxr_core.ingest.build import NO_PINS, fill
 
+UPSTREAMS = ("", "git:" + "a" * 40, "kaggle:owner/name/versions/3", "https:sha256:" + "b" * 64, 's3:etag:"c-3"')
+# As it stood in lock files before there were other kinds.
+OLD_PIN = f"{{kind: folder, revision: 'sha256:{'0' * 64}', files: 1, bytes: 2, licence: any, synthetic: false}}"
+
 PINS = st.builds(
-    Pin,
-    kind=st.just("folder"),
+    lambda upstream, **rest: Pin(kind=kind_of(upstream), upstream=upstream, **rest),
+    upstream=st.sampled_from(UPSTREAMS),
     revision=st.from_regex(r"\Asha256:[0-9a-f]{64}\Z"),
     files=st.integers(min_value=1),
     bytes=st.integers(min_value=0),
@@ -43,7 +47,7 @@ def test_bytes_that_differ_are_refused_naming_both_revisions(tmp_path):
     check_pin("sirm", pin, before)
     after = list_source(fill(tmp_path, {"a.jpg": "y"}))
     with pytest.raises(SourceError) as caught:
-        check_pin("sirm", pin, after)
+        check_pin("sirm", pin, after, upstream="")
     assert caught.value.reason == "pin_mismatch"
     assert before.revision in str(caught.value)
     assert after.revision in str(caught.value)
@@ -55,6 +59,39 @@ def test_a_source_without_a_pin_is_refused(tmp_path):
     assert caught.value.reason == "not_pinned"
 
 
+def test_the_refusal_of_fetched_bytes_names_both_versions_too(tmp_path):
+    pin = pin_of(list_source(fill(tmp_path, {"a.jpg": "x"})), licence="any", upstream=UPSTREAMS[1])
+    after = list_source(fill(tmp_path, {"a.jpg": "y"}))
+    with pytest.raises(SourceError, match=f"{UPSTREAMS[1]}.*; found .*{UPSTREAMS[2]}"):
+        check_pin("github", pin, after, upstream=UPSTREAMS[2])
+
+
+def test_a_pin_written_before_there_were_other_kinds_still_reads_and_is_written_as_it_was():
+    text = NO_PINS.replace("rsna: null", f"rsna: {OLD_PIN}")
+    pin = read_pins(text)["rsna"]
+    assert pin is not None
+    assert (pin.kind, pin.upstream) == ("folder", "")
+    assert "upstream" not in with_pin(NO_PINS, "rsna", pin)
+    # 'folder' is another word for no upstream.
+    assert read_pins(text.replace("kind: folder,", "kind: folder, upstream: folder,"))["rsna"] == pin
+
+
+@given(pin=PINS, upstream=st.sampled_from(UPSTREAMS))
+def test_the_same_bytes_move_a_pin_only_where_it_learns_how_to_fetch_them(pin, upstream):
+    found = pin.model_copy(update={"kind": kind_of(upstream), "upstream": upstream})
+    settled = settled_pin(pin, found)
+    assert settled == (found if found.kind not in ("folder", pin.kind) else pin)
+    assert settled_pin(settled, found) == settled
+
+
+@given(pin=PINS, upstream=st.sampled_from(UPSTREAMS))
+def test_other_bytes_or_none_before_take_what_was_found(pin, upstream):
+    other = {"kind": kind_of(upstream), "upstream": upstream, "revision": "sha256:" + "f" * 64}
+    found = pin.model_copy(update=other)
+    assert settled_pin(pin.model_copy(update={"revision": "sha256:" + "e" * 64}), found) == found
+    assert settled_pin(None, found) == found
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -63,6 +100,8 @@ def test_a_source_without_a_pin_is_refused(tmp_path):
         ("schema: 1\nsources: {sirm: null}\n", "exactly the sources"),
         (NO_PINS.replace("rsna: null", "rsna: {kind: folder}"), "sources.rsna"),
         (NO_PINS.replace("rsna: null", "rsna: 7"), "sources.rsna"),
+        (NO_PINS.replace("rsna: null", f"rsna: {OLD_PIN.replace('folder', 'git')}"), "do not agree"),
+        (NO_PINS.replace("rsna: null", f"rsna: {OLD_PIN.replace('folder', 'folder, upstream: ftp')}"), "sources.rsna"),
     ],
 )
 def test_a_damaged_lock_file_is_refused_with_its_fault(text, words):

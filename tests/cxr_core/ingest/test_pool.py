@@ -1,22 +1,43 @@
-"""One outcome an item, in order; a worker's death costs its own item and nothing else."""
+"""One outcome an item, in order; what an item does to its worker costs itself and nothing else."""
 
+import dataclasses
+import gc
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from cxr_core.ingest.pool import Died, map_in_order, processors
-from tests.cxr_core.ingest.work import complain, die_at_seven_and_forty, double
+from cxr_core.ingest.faults import DecoderFault
+from cxr_core.ingest.pool import Died, Limits, map_in_order, processors
+from tests.cxr_core.ingest.work import (
+    complain,
+    die_at_seven_and_forty,
+    die_once,
+    double,
+    fill,
+    hang,
+    surroundings,
+    unpicklable,
+    write,
+)
 
 ROOT = Path(__file__).parents[3]
 PATH_TO_US = {**os.environ, "PYTHONPATH": str(ROOT)}
+MIB = 1024 * 1024
+DEAD, LATE, FULL = (Died(reason=fault) for fault in DecoderFault)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_come_in_the_items_order(workers):
     assert list(map_in_order(double, range(50), workers=workers)) == [2 * n for n in range(50)]
+
+
+def test_more_workers_than_items_are_not_started():
+    assert list(map_in_order(double, [4], workers=64)) == [8]
 
 
 def test_no_items_start_no_worker():
@@ -26,18 +47,96 @@ def test_no_items_start_no_worker():
 @pytest.mark.timeout(120)
 def test_a_dead_worker_is_a_named_outcome_and_costs_no_other_item():
     outcomes = list(map_in_order(die_at_seven_and_forty, range(60), workers=2))
-    assert outcomes == [Died() if n in {7, 40} else 2 * n for n in range(60)]
+    assert outcomes == [DEAD if n in {7, 40} else 2 * n for n in range(60)]
+
+
+@pytest.mark.timeout(120)
+def test_a_death_that_does_not_come_again_is_not_the_item_s_fault(tmp_path):
+    markers = [tmp_path / name for name in "abc"]
+    for well in (markers[0], markers[2]):
+        well.touch()
+    assert list(map_in_order(die_once, markers, workers=2)) == ["well"] * 3
+
+
+@pytest.mark.timeout(120)
+def test_a_hang_in_c_code_and_an_endless_sleep_are_ended_by_the_kernel():
+    limits = Limits(cpu_seconds=1, wall_seconds=3)
+    outcomes = list(map_in_order(hang, range(6), workers=2, limits=limits))
+    assert outcomes == [0, 1, LATE, 3, LATE, 5]
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_no_clock_of_its_own_ends_is_killed(monkeypatch):
+    # A worker whose clocks are off stands for one that is stopped, or waits for a disk that does not answer.
+    monkeypatch.setattr("cxr_core.ingest.pool._GRACE_SECONDS", 1.0)
+    monkeypatch.setattr("cxr_core.ingest.pool.serve", _serve_without_clocks)
+    outcomes = list(map_in_order(hang, [1, 4, 5], workers=1, limits=Limits(wall_seconds=1)))
+    assert outcomes == [1, LATE, 5]
+
+
+def _serve_without_clocks(connection, begun, pickled, limits):
+    from cxr_core.ingest.pool_worker import serve
+
+    serve(connection, begun, pickled, dataclasses.replace(limits, wall_seconds=0, cpu_seconds=0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system keeps a limit on data")
+@pytest.mark.timeout(120)
+def test_memory_beyond_the_limit_is_tried_again_alone_and_then_refused():
+    limits = Limits(memory_bytes=64 * MIB, alone_bytes=256 * MIB)
+    outcomes = list(map_in_order(fill, [1, 128, 512, 2], workers=2, limits=limits))
+    assert outcomes == [1, 1, FULL, 1]
+
+
+@pytest.mark.timeout(120)
+def test_a_file_beyond_the_limit_ends_its_worker(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    assert list(map_in_order(write, paths, workers=1, limits=Limits(file_bytes=MIB))) == [DEAD, DEAD]
+    assert max(path.stat().st_size for path in paths) <= MIB
+    assert list(map_in_order(write, paths, workers=1)) == [None, None]
 
 
 def test_what_an_item_raises_is_raised_here():
-    with pytest.raises(ValueError, match="no 0"):
+    with pytest.raises(ValueError, match="no 0") as caught:
         list(map_in_order(complain, range(3), workers=1))
+    assert any("in complain" in note for note in caught.value.__notes__)
 
 
-def test_a_consumer_may_stop_early():
-    outcomes = map_in_order(double, range(40), workers=1)
+def test_a_result_that_cannot_travel_is_an_error_and_no_death():
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        list(map_in_order(unpicklable, range(12), workers=1))
+
+
+def test_workers_take_one_thread_and_leave_no_core():
+    assert list(map_in_order(surroundings, [0], workers=1)) == [("1", 0)]
+
+
+@pytest.mark.timeout(60)
+def test_a_consumer_may_stop_early_and_no_worker_stays():
+    outcomes = map_in_order(double, range(40), workers=2)
     assert next(outcomes) == 0
+    here = psutil.Process()
+    workers = [child for child in here.children() if "spawn_main" in " ".join(child.cmdline())]
+    assert len(workers) >= 2
     outcomes.close()
+    gc.collect()
+    assert not [worker for worker in workers if worker.is_running()]
+
+
+@pytest.mark.timeout(60)
+def test_a_slow_consumer_bounds_what_waits(tmp_path):
+    outcomes = map_in_order(die_once, [_touched(tmp_path / str(n)) for n in range(2000)], workers=1)
+    assert next(outcomes) == "well"
+    time.sleep(0.5)
+    # White box on purpose: that memory stays flat at any number of items is this bound.
+    waiting = outcomes.gi_frame.f_locals["crew"]._answers
+    assert len(waiting) <= 16 * 9
+    assert list(outcomes) == ["well"] * 1999
+
+
+def _touched(path: Path) -> Path:
+    path.touch()
+    return path
 
 
 @pytest.mark.timeout(120)

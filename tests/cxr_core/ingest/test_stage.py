@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from cxr_core.classes import SOURCES
-from cxr_core.digests import digest_file
+from cxr_core.digests import digest_file, digest_value
 from cxr_core.errors import SourceError
+from cxr_core.files import read_jsonl
 from cxr_core.imaging.decode import decode
 from cxr_core.imaging.hashing import thumbnail
 from cxr_core.imaging.phantom import write_sources
 from cxr_core.imaging.phantom_defects import DefectKind
-from cxr_core.ingest import stage
-from cxr_core.ingest.faults import DECODER_DIED, IngestFault
+from cxr_core.ingest import recall
+from cxr_core.ingest.examine import quarantine_path
+from cxr_core.ingest.faults import DecoderFault, IngestFault
+from cxr_core.ingest.listing import list_source
 from cxr_core.ingest.record import read_exclusions, read_quarantine, read_records
 from tests.cxr_core.imaging.pictures import png, ramp
 from tests.cxr_core.ingest.build import fill, ingest, params, pinned_workspace
@@ -57,7 +60,7 @@ def test_every_image_file_is_accounted_for_exactly_once(ingested, source):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_copies_are_the_original_bytes_and_nothing_else_is_copied(ingested, sources, source):
+def test_copies_are_the_original_bytes_unless_they_are_dicom_and_nothing_else_is_copied(ingested, sources, source):
     raw, _, _ = ingested
     records, _, _ = tables(raw, source)
     files = raw / source / "files"
@@ -65,7 +68,19 @@ def test_copies_are_the_original_bytes_and_nothing_else_is_copied(ingested, sour
         path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()
     }
     for record in records:
-        assert digest_file(files / record.path) == record.sha256 == digest_file(sources[0] / source / record.path)
+        assert digest_file(files / record.path) == record.sha256
+        assert digest_file(sources[0] / source / record.path) == record.source_sha256
+        assert (record.sha256 == record.source_sha256) == (not record.path.endswith(".dcm"))
+        assert (files / record.path).stat().st_size == record.bytes
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_listing_leads_from_each_image_to_the_pin(ingested, sources, source):
+    raw, _, summaries = ingested
+    rows = list(read_jsonl(raw / source / "listing.jsonl"))
+    assert digest_value(rows) == summaries[source]["pin"] == list_source(sources[0] / source).revision
+    listed = {path: sha256 for path, _, sha256 in rows}
+    assert all(listed[record.path] == record.source_sha256 for record in tables(raw, source)[0])
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -85,7 +100,9 @@ def test_defects_of_the_files_get_their_reasons(ingested):
     by_kind = {defect.kind: defect.name for defect in census.defects}
     records, exclusions, quarantined = tables(raw, "github")
     assert {row.name: row.reason for row in quarantined} == {by_kind[DefectKind.TRUNCATED]: "truncated"}
-    assert (raw / "github" / "quarantine" / quarantined[0].sha256.removeprefix("sha256:")).stat().st_size > 0
+    assert not (raw / "github" / "quarantine").exists()
+    held = quarantine_path(raw.parents[1] / ".cxr" / "quarantine" / "github", quarantined[0].sha256)
+    assert digest_file(held) == quarantined[0].sha256
     assert Counter(row.reason for row in exclusions) == {
         IngestFault.NO_METADATA: 1,
         IngestFault.FILE_MISSING: 1,
@@ -166,11 +183,11 @@ def test_a_file_that_kills_its_decoder_is_quarantined_by_name(tmp_path, monkeypa
     fill(tmp_path / "sources" / "sirm", _one_case())
     workspace = pinned_workspace(tmp_path / "w", tmp_path / "sources")
     # A worker process that really dies; no picture is known that kills today's decoders.
-    monkeypatch.setattr(stage, "examine", die)
+    monkeypatch.setattr(recall, "examine", die)
     summary = ingest("sirm", workspace=workspace, sources=tmp_path / "sources")
     [row] = read_quarantine(workspace / "data" / "raw" / "sirm" / "quarantine.jsonl")
-    assert (summary["quarantined"], row.reason, row.name) == (1, DECODER_DIED, "sirm:caso-01/rx-1.png")
-    held = workspace / "data" / "raw" / "sirm" / "quarantine" / row.sha256.removeprefix("sha256:")
+    assert (summary["quarantined"], row.reason, row.name) == (1, DecoderFault.DIED, "sirm:caso-01/rx-1.png")
+    held = quarantine_path(workspace / ".cxr" / "quarantine" / "sirm", row.sha256)
     assert digest_file(held) == row.sha256
 
 

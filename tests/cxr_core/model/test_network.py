@@ -29,8 +29,8 @@ def test_building_leaves_the_callers_random_state_alone() -> None:
 
 
 def test_an_unknown_architecture_is_refused_by_name() -> None:
-    with pytest.raises(WeightsError, match="vgg19") as caught:
-        build("vgg19", seed=0)
+    with pytest.raises(WeightsError, match="alexnet") as caught:
+        build("alexnet", seed=0)
     assert caught.value.reason == "unknown_architecture"
 
 

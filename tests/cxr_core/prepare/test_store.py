@@ -1,3 +1,7 @@
+import math
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,8 +9,9 @@ from hypothesis import strategies as st
 
 from cxr_core.curate.cohort import COHORT_PATH, write_cohort
 from cxr_core.errors import CohortError
-from cxr_core.prepare.store import IMAGES_PATH, INDEX_PATH, damaged_rows, open_store, write_store
+from cxr_core.prepare.store import IMAGES_PATH, INDEX_PATH, damaged_rows, new_store, open_store
 from tests.cxr_core.curate.build import cohort_row
+from tests.cxr_core.prepare.build import write_rows, write_store
 
 ROWS = [cohort_row(f"sirm:caso-0{i}/rx-1.jpg") for i in range(3)]
 
@@ -103,6 +108,12 @@ def test_a_pickled_array_is_never_loaded(workspace):
     assert caught.value.reason == "damaged_store"
 
 
+def test_rows_may_be_written_in_any_order(workspace):
+    before = [(workspace / path).read_bytes() for path in (IMAGES_PATH, INDEX_PATH)]
+    write_rows(workspace, ROWS, [(row, pictures()[row]) for row in (2, 0, 1)], size=8)
+    assert [(workspace / path).read_bytes() for path in (IMAGES_PATH, INDEX_PATH)] == before
+
+
 def test_a_write_that_stops_leaves_no_store_and_no_rest(workspace):
     def stops():
         yield pictures()[0]
@@ -111,10 +122,38 @@ def test_a_write_that_stops_leaves_no_store_and_no_rest(workspace):
     with pytest.raises(RuntimeError):
         write_store(workspace, ROWS, stops(), size=8)
     assert list((workspace / IMAGES_PATH).parent.iterdir()) == []
-    assert not (workspace / INDEX_PATH).exists()
 
 
-@pytest.mark.parametrize("images", [pictures(2), pictures(4), pictures(3, size=9)])
-def test_pictures_that_are_not_one_square_a_row_are_refused(tmp_path, images):
-    with pytest.raises(ValueError, match=r"expected uint8|shorter|longer"):
-        write_store(tmp_path, ROWS, images, size=8)
+def test_a_row_that_nobody_wrote_is_no_store(workspace):
+    with pytest.raises(ValueError, match="row 1 of 3 was not written"):
+        write_rows(workspace, ROWS, [(row, pictures()[row]) for row in (0, 2)], size=8)
+    assert list((workspace / IMAGES_PATH).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", [0, 63, 65, 128])
+def test_a_row_of_another_length_is_refused_before_it_spoils_its_neighbour(workspace, length):
+    with (
+        pytest.raises(ValueError, match=f"expected 64 bytes, found {length}"),
+        new_store(workspace, ROWS, size=8) as it,
+    ):
+        it.file.write(1, bytes(length))
+
+
+def test_a_store_larger_than_the_disk_is_refused_before_a_byte_is_written(tmp_path):
+    side = math.isqrt(shutil.disk_usage(tmp_path).total) + 1
+    with (
+        pytest.raises(CohortError, match=f"needs {3 * side * side} bytes") as caught,
+        new_store(tmp_path, ROWS, size=side),
+    ):
+        raise AssertionError("nobody is asked for rows")
+    assert caught.value.reason == "disk_full"
+    assert list((tmp_path / IMAGES_PATH).parent.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_disk_that_fills_up_meanwhile_is_an_error_too(workspace):
+    (workspace / IMAGES_PATH).with_name(".images.npy.partial").symlink_to("/dev/full")
+    with pytest.raises(CohortError) as caught:
+        write_store(workspace, ROWS, pictures(), size=8)
+    assert caught.value.reason == "disk_full"
+    assert list((workspace / IMAGES_PATH).parent.iterdir()) == []

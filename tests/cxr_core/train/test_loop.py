@@ -78,10 +78,10 @@ def test_it_computes_what_the_textbook_loop_computes() -> None:
     ours, plain = SmallNetwork(), SmallNetwork()
     results = _fit(ours, order_seed=5)
     optimiser = torch.optim.Adam(plain.parameters(), lr=PARAMS.learning_rate)
-    order = torch.Generator().manual_seed(5)
     losses: list[float] = []
-    for _ in range(PARAMS.epochs):
+    for epoch in range(1, PARAMS.epochs + 1):
         plain.train()
+        order = torch.Generator().manual_seed(derive_seed(5, "epoch", epoch))
         for rows in torch.randperm(len(TRAIN), generator=order).numpy().reshape(-1, PARAMS.batch_size):
             optimiser.zero_grad()
             loss = F.cross_entropy(plain(to_input(IMAGES[rows])), torch.from_numpy(LABELS[rows]))

@@ -85,7 +85,16 @@ def test_a_served_model_carries_no_trainer_tracker_or_orchestrator() -> None:
     script = (ROOT / "tasks" / "adapters" / "model_script.py").read_text()
     code = collect(ROOT, "cxr_core.model.inference", script)
     assert {name.partition("/")[0] for name in code.files if "/" in name} == {"imaging", "model"}
-    assert set(code.imports) == {"PIL", "mlflow", "numpy", "pandas", "pydicom", "safetensors", "torch", "torchvision"}
+    assert set(code.imports) == {
+        "PIL",
+        "imagecodecs",
+        "mlflow",
+        "numpy",
+        "pandas",
+        "safetensors",
+        "torch",
+        "torchvision",
+    }
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz", min_size=30, max_size=40))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,24 @@ def test_a_used_workspace_is_reset_and_keeps_its_data(checkout: Path, tmp_path: 
         (workspace.path / "make.py").unlink()
     with open_workspace(checkout, home, snapshot(checkout), name="demo") as workspace:
         assert (workspace.path / "make.py").read_text() == "print('newer')\n"
+
+
+def test_a_clone_that_was_killed_half_way_is_made_whole(checkout: Path, tmp_path: Path) -> None:
+    home, commit = tmp_path / "home", snapshot(checkout)
+    with open_workspace(checkout, home, commit, name="demo") as workspace:
+        git_folder = workspace.path / ".git"
+    blob = git(checkout, "rev-parse", f"{commit}:make.py").strip()
+    # The commit has arrived, a file of it has not; and what else a killed git leaves behind.
+    (git_folder / "objects" / blob[:2] / blob[2:]).unlink()
+    (git_folder / "refs/cxr/base").unlink()
+    (workspace.path / "make.py").unlink()
+    for name in ("refs/cxr/base.lock", "config.lock", "index.lock", "shallow.lock"):
+        (git_folder / name).touch()
+    with open_workspace(checkout, home, commit, name="demo") as workspace:
+        assert (workspace.path / "make.py").read_bytes() == (checkout / "make.py").read_bytes()
+    (git_folder / "HEAD").unlink()
+    with open_workspace(checkout, home, commit, name="demo") as workspace:
+        assert resolve(workspace.path, "HEAD") == commit
 
 
 def test_shallow_clones_and_linked_worktrees_serve_as_checkouts(checkout: Path, tmp_path: Path) -> None:
@@ -167,10 +186,12 @@ def test_a_push_heals_a_remote_that_calls_itself_up_to_date(run: Run) -> None:
     with open_workspace(run.checkout, run.home, run.base) as workspace:
         push(workspace)
         assert {path: path.read_bytes() for path in _objects(remote)} == wanted
-        # Where the cache has lost the object as well, the push says so.
+        # Where this machine has lost the object as well, the push says so.
         members[0].unlink()
-        cached = run.home / "dvc/cache" / members[0].relative_to(remote)
-        cached.unlink()
+        digest = hashlib.md5(wanted[members[0]]).hexdigest()
+        for path in (run.home / "dvc/cache" / members[0].relative_to(remote), *(workspace.path / "data").rglob("*")):
+            if path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() == digest:
+                path.unlink()
         with pytest.raises(VersioningError) as caught:
             push(workspace)
         assert caught.value.reason == "remote_incomplete"

@@ -1,0 +1,171 @@
+"""A training's states on disk, so that a killed training goes on where it was and ends with the same bits.
+
+A state is a folder ``step-EEEE-SSSSSS`` with the weights and the optimiser's tensors as safetensors and a header that
+names their digests, whose training it is, and how far it had come. Laws: a state takes its name when every byte of it
+is on the disk; the last two are kept; one that is damaged, or another training's, is refused by name and never loaded,
+and the one before is used; ``load(save(x)) == x``, bit by bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from cxr_core.digests import canonical_json, digest_bytes, digest_file, digest_value
+from cxr_core.errors import WeightsError
+from cxr_core.train.progress import EpochResult, Position, TrainingState
+
+__all__ = ["Found", "latest_state", "load_state", "save_state"]
+
+_SCHEMA = 1
+_KEPT = 2
+_WEIGHTS, _OPTIMISER, _HEADER = "weights.safetensors", "optimiser.safetensors", "header.json"
+_RANDOM = "random"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Found:
+    """What a folder of states gave.
+
+    Attributes:
+        state: The newest one that holds; None where there is none.
+        refused: One sentence for each newer one that does not.
+    """
+
+    state: TrainingState | None
+    refused: tuple[str, ...]
+
+
+def save_state(folder: Path, state: TrainingState, identity: Mapping[str, Any]) -> Path:
+    """Write a state whole, then let go of all but the last two.
+
+    Args:
+        folder: This training's own folder.
+        state: Where it stands.
+        identity: Whose it is, as plain JSON: the key and what the machine adds to it.
+    """
+    position = state.position
+    final = folder / f"step-{position.epoch:04d}-{position.step:06d}"
+    partial = folder / f".{final.name}.partial"
+    for left in folder.glob(".step-*.partial"):
+        # A writer was killed here.
+        shutil.rmtree(left, ignore_errors=True)
+    partial.mkdir(parents=True)
+    files = {
+        _WEIGHTS: safetensors.torch.save(_contiguous(state.weights)),
+        _OPTIMISER: safetensors.torch.save(_contiguous({**state.optimiser, _RANDOM: state.random})),
+    }
+    header = {
+        "schema": _SCHEMA,
+        "identity": dict(identity),
+        "position": asdict(position),
+        "files": {name: digest_bytes(data) for name, data in files.items()},
+    }
+    text = canonical_json({**header, "digest": digest_value(header)})
+    for name, data in (*files.items(), (_HEADER, text.encode())):
+        _write_through(partial / name, data)
+    _flush_folder(partial)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    _flush_folder(folder)
+    for old in _saved(folder)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def latest_state(folder: Path, identity: Mapping[str, Any]) -> Found:
+    """The newest state of this training that holds, and what was wrong with newer ones."""
+    refused: list[str] = []
+    for path in reversed(_saved(folder)):
+        try:
+            return Found(state=load_state(path, identity), refused=tuple(refused))
+        except WeightsError as error:
+            refused.append(error.message)
+    return Found(state=None, refused=tuple(refused))
+
+
+def load_state(path: Path, identity: Mapping[str, Any]) -> TrainingState:
+    """Read a state, if every byte of it is as written and it is this training's.
+
+    Raises:
+        WeightsError: ``state_damaged``, or ``state_foreign`` with the names of what differs.
+    """
+    header = _header(path)
+    found: Mapping[str, Any] = header["identity"]
+    if differing := sorted(name for name in {*found, *identity} if found.get(name) != identity.get(name)):
+        raise WeightsError(
+            f"The training state {path.name} is another training's: {', '.join(differing)} differ.",
+            reason="state_foreign",
+            hint="It is left alone; this training starts from an earlier state, or anew.",
+        )
+    weights, optimiser = (_tensors(path / name, header["files"][name]) for name in (_WEIGHTS, _OPTIMISER))
+    position: dict[str, Any] = dict(header["position"])
+    finished = tuple(EpochResult(**epoch) for epoch in position.pop("finished"))
+    random = optimiser.pop(_RANDOM)
+    return TrainingState(
+        position=Position(**position, finished=finished), weights=weights, optimiser=optimiser, random=random
+    )
+
+
+def _saved(folder: Path) -> list[Path]:
+    """States by name, oldest first; what a killed writer left has another name."""
+    return sorted(folder.glob("step-*"))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        text = (path / _HEADER).read_text(encoding="utf-8")
+        header: dict[str, Any] = json.loads(text)
+        # The text itself too: a flipped bit in a number's last digit may leave the same number.
+        whole = canonical_json(header) == text and header.pop("digest") == digest_value(header)
+        if not whole or header["schema"] != _SCHEMA:
+            raise ValueError("not as it was written")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise _damaged(path / _HEADER) from error
+    return header
+
+
+def _tensors(path: Path, digest: str) -> dict[str, torch.Tensor]:
+    try:
+        if digest_file(path) != digest:
+            raise _damaged(path)
+        return safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> WeightsError:
+    return WeightsError(
+        f"The training state {path.parent.name} is damaged: {path.name} is not what was written.",
+        reason="state_damaged",
+        hint="It is left alone; this training starts from an earlier state, or anew.",
+    )
+
+
+def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    # Channels-last weights are a view that safetensors refuses; a copy on the CPU also outlives the next step.
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
