@@ -1,8 +1,7 @@
 """MLflow's runs: a retrain is a parent run, each fold and the refit a child of it.
 
 In: names, tags, ids. Out: a ``Run`` to write to, ``RunRecord`` values to read. Laws: a run whose body raised is FAILED
-and says why; runs are named by id, never by module state; an artifact is handed out only when its bytes have the digest
-that was tagged when it was logged.
+and says why; runs are named by id, never by module state; an artifact is handed out only whole (``artifacts``).
 """
 
 from __future__ import annotations
@@ -10,22 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from tasks.adapters.store import artifact_uri, open_client, translated  # isort: skip  (sets switches first)
 import psutil
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
-from mlflow.utils.file_utils import get_local_path_or_none
 
-from cxr_core.digests import digest_file
 from cxr_core.errors import CxrError, TrackingError
 from cxr_core.files import write_bytes
+from tasks.adapters.artifacts import checked_artifact
 from tasks.adapters.records import Point, Provenance, RunKind, RunRecord
 from tasks.adapters.runlog import Run
 
@@ -149,7 +145,7 @@ class Tracker:
         for record in self.search({"cxr.key": key}, status="FINISHED"):
             try:
                 for name in artifacts:
-                    with self._checked(record, name):
+                    with checked_artifact(record, name, tracking_uri=self.uri):
                         pass
             except TrackingError as error:
                 _log.warning("Run %s cannot be reused: %s", record.run_id, error.message)
@@ -163,7 +159,7 @@ class Tracker:
         Raises:
             TrackingError: The artifact is absent, was never whole, or its bytes changed since they were logged.
         """
-        with self._checked(self.read(run_id), name) as path:
+        with checked_artifact(self.read(run_id), name, tracking_uri=self.uri) as path:
             write_bytes(destination, path.read_bytes())
         return destination
 
@@ -211,45 +207,6 @@ class Tracker:
             token = page.token
             if not token:
                 return
-
-    @contextmanager
-    def _checked(self, record: RunRecord, name: str) -> Generator[Path]:
-        """A local path to an artifact whose bytes have the digest in its tag."""
-        wanted = record.digests.get(name)
-        if wanted is None:
-            raise TrackingError(
-                f"Run {record.run_id} has no artifact {name}; it has {', '.join(sorted(record.digests)) or 'none'}.",
-                reason="artifact_missing",
-            )
-        with tempfile.TemporaryDirectory() as scratch:
-            path = self._local(record, name, Path(scratch))
-            found = digest_file(path)
-            if found != wanted:
-                raise TrackingError(
-                    f"Artifact {name} of run {record.run_id} should be {wanted}, but its bytes are {found}.",
-                    reason="artifact_changed",
-                    hint="Run `cxr retrain` again: what changed is trained anew.",
-                )
-            yield path
-
-    def _local(self, record: RunRecord, name: str, scratch: Path) -> Path:
-        """Where the artifact lies on this machine: in place where the store is a folder, else downloaded to scratch."""
-        try:
-            folder = get_local_path_or_none(record.artifact_uri)
-            if folder is not None:
-                path = Path(folder, *PurePosixPath(name).parts)
-                if not path.is_file():
-                    raise FileNotFoundError(path)
-                return path
-            with translated(self.uri):
-                address = f"{record.artifact_uri}/{name}"
-                return Path(download_artifacts(address, dst_path=str(scratch), tracking_uri=self.uri))
-        except OSError as error:
-            raise TrackingError(
-                f"Artifact {name} of run {record.run_id} cannot be read: {error}.",
-                reason="artifact_missing",
-                hint="Run `cxr retrain` again: what is missing is trained anew.",
-            ) from error
 
     def _fail(self, run: Run, error: BaseException) -> None:
         known = isinstance(error, CxrError)
