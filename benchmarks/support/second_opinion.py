@@ -113,12 +113,19 @@ def served(kind: str, scratch: Path) -> Iterator[Remote]:
     os.environ.update(secrets, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_EC2_METADATA_DISABLED="true")
     server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], **QUIET)
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+        while not _listens(port):
+            if server.poll() is not None:
+                raise SystemExit("moto's S3 server ended at once: pip install 'moto[server]'")
             time.sleep(0.1)
         yield _bucket()
     finally:
         server.terminate()
         server.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _folder(root: Path) -> Remote:

@@ -71,13 +71,18 @@ def dealt(fold: int) -> dict[str, Any]:
     return {"fold": fold, **{f"fold_{number}": roles[(number - fold) % 3] for number in range(3)}}
 
 
-def commit(files: Mapping[str, bytes], change: Callable[[dict[str, Any]], None] | None = None) -> Version:
-    """Name files by a dvc.lock; ``change`` edits its parsed form before it is written."""
-    version = Version(files=dict(files))
-    pins = {
+def pins_of(files: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
+    """What data/sources.lock.yaml says of each source."""
+    return {
         source: {"revision": _revision(files.get(f"data/raw/{source}/listing.jsonl", b""))}
         for source in ("sirm", "github")
     }
+
+
+def commit(files: Mapping[str, bytes], change: Callable[[dict[str, Any]], None] | None = None) -> Version:
+    """Name files by a dvc.lock; ``change`` edits its parsed form before it is written."""
+    version = Version(files=dict(files))
+    pins = pins_of(files)
     raw = {source: _output(version, f"data/raw/{source}") for source in ("sirm", "github")}
     cohort, store, split = (_output(version, f"data/{word}") for word in ("cohort", "store", "split"))
     code = {"path": "cxr_core/curate.py", "hash": "md5", "md5": md5(CODE), "size": len(CODE)}

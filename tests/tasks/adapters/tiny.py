@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from tests.cxr_core.audit.build import data_files
+from tests.cxr_core.audit.build import data_files, pins_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,8 +81,9 @@ def make_checkout(root: Path) -> Path:
     (root / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
     (root / "params.yaml").write_text("curate:\n  quota: 3\nsplit:\n  folds: 3\n", encoding="utf-8")
     (root / "data").mkdir()
-    (root / "data/sources.lock.yaml").write_text("sources:\n  sirm: null\n  github: null\n", encoding="utf-8")
-    for path, data in data_files().items():
+    files = data_files()
+    (root / "data/sources.lock.yaml").write_text(json.dumps({"sources": pins_of(files)}), encoding="utf-8")
+    for path, data in files.items():
         (root / "seed" / path).parent.mkdir(parents=True, exist_ok=True)
         (root / "seed" / path).write_bytes(data)
     git(root, "init", "--quiet", "--initial-branch=main")

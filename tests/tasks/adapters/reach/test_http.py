@@ -306,7 +306,8 @@ def test_redirects_are_followed_to_their_end_and_no_further(web: Web, store: Pat
     with pytest.raises(SourceError) as caught:
         bring(loop, store)
     assert caught.value.reason == "bad_redirect"
-    assert len(web.gets("/loop")) == QUICK.redirects + 1
+    # By HEAD, since a version that came earlier might be what the address has now.
+    assert [asked.path for asked in web.asked].count("/loop") == QUICK.redirects + 1
 
 
 def test_too_many_bytes_are_refused_before_and_while_they_come(web: Web, store: Path) -> None:
