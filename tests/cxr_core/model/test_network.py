@@ -93,3 +93,22 @@ def test_auto_precision_follows_the_cpu_and_a_choice_is_kept() -> None:
     assert resolve_precision("auto") == ("bf16" if has_fast_bf16() else "fp32")
     assert resolve_precision("bf16") == "bf16"
     assert resolve_precision("fp32") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("instructions", "fast"),
+    [
+        ({"avx512_f"}, False),
+        ({"avx512_f", "avx512_bf16"}, True),
+        ({"avx512_f", "avx512_bf16", "avx512_fp16", "amx_bf16"}, True),
+        # Sapphire Rapids in a virtual machine that hides AMX: half as fast in bf16 as in fp32.
+        ({"avx512_f", "avx512_bf16", "avx512_fp16"}, False),
+        ({"neon", "bf16"}, True),
+        ({"neon"}, False),
+    ],
+)
+def test_bf16_is_taken_only_where_it_outruns_float32(
+    monkeypatch: pytest.MonkeyPatch, instructions: set[str], fast: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(instructions, True))
+    assert has_fast_bf16() is fast
