@@ -46,7 +46,8 @@ format: $(READY) ## ruff: mend what can be mended
 bench: $(READY) ## benchmarks, one JSON object each
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file --json || exit 1; done
 
-lock: $(READY) ## write constraints.txt anew from this environment
+lock: $(READY) ## write constraints.txt anew from this environment, optional parts included
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench,dask,ray]'
 	@$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | sort -f > constraints.txt
 
 clean: ## remove the environment and everything runs have left (.cxr)
