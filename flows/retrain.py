@@ -19,8 +19,8 @@ from tasks.promote import promote, register
 from tasks.report import report_of
 from tasks.retrains import find_retrain, open_retrain
 from tasks.run import open_run
+from tasks.runners import runner_of, train_all
 from tasks.split import split
-from tasks.train import train
 
 __all__ = ["retrain"]
 
@@ -43,6 +43,7 @@ def retrain(
     began = time.monotonic()
     folder = Path(workspace) if workspace else None
     with open_run(overrides or [], program=program, folder=folder, unpinned=unpinned) as run:
+        runner = runner_of(run)
         ingest(run)
         cohort = curate(run)
         prepare(run)
@@ -61,9 +62,7 @@ def retrain(
             )
         data = version_data(run)
         with open_retrain(run, plan, data, cohort) as parent:
-            # One after the other, each with all cores: torch's random state and thread count belong to the process.
-            folds = [train(run, plan, data, parent, fold) for fold in range(len(plan.folds))]
-            refit = train(run, plan, data, parent, None)
+            *folds, refit = train_all(run, plan, data, parent, runner)
             evidence = evaluate(run, plan, data, parent, folds, refit)
             explain(run, parent, folds)
             version = register(run, data, parent, refit, evidence)

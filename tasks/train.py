@@ -38,6 +38,7 @@ __all__ = [
     "reused_words",
     "stage_name",
     "train",
+    "train_here",
 ]
 
 WEIGHTS = "weights/model.safetensors"
@@ -72,6 +73,11 @@ class Trained:
 @task(name="train", task_run_name="train {fold}", cache_policy=NO_CACHE)
 def train(run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | None) -> Trained:
     """Train a fold, or find the finished run that has."""
+    return train_here(run, plan, data, parent, fold)
+
+
+def train_here(run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | None) -> Trained:
+    """The task's work, without Prefect: what a worker process calls."""
     stage = stage_name(fold, len(plan.folds))
     stage_started(stage)
     with hold(run.home, plan.of(fold).digest, stage) as held:
