@@ -19,8 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cxr_core.digests import digest_value
 from cxr_core.errors import EvidenceError
-from cxr_core.evaluate.estimates import Arrays, Draft, macro_auc, proportion, settle
+from cxr_core.evaluate.arrays import Arrays
+from cxr_core.evaluate.drafts import Draft, macro_auc, proportion
+from cxr_core.evaluate.estimates import settle
 from cxr_core.evaluate.predictions import Prediction, digest_predictions
+from cxr_core.stats.intervals import Interval
 from cxr_core.stats.paired import mcnemar
 
 __all__ = ["Comparison", "Difference", "compare", "compare_predictions", "comparison_digest"]
@@ -80,10 +83,11 @@ def compare(
     sides = Arrays.of(mine), Arrays.of(others)
     everyone = np.ones(len(mine), dtype=bool)
     pairs = {
-        "accuracy": [proportion(side.correct, everyone, confidence=confidence) for side in sides],
-        "macro_auc": [macro_auc(side) for side in sides],
+        "accuracy": [proportion(side.correct, everyone, side.patients, confidence=confidence) for side in sides],
+        "macro_auc": [macro_auc(side, confidence=confidence) for side in sides],
     }
-    drafts = {name: _difference(*pair) for name, pair in pairs.items()}
+    same = np.array_equal(sides[0].scores, sides[1].scores)
+    drafts = {name: _difference(*pair, same=same) for name, pair in pairs.items()}
     groups = [row.group for row in mine]
     settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
     differences = {
@@ -147,14 +151,17 @@ def _words(comparison: Comparison, first: str, second: str) -> str:
     )
 
 
-def _difference(first: Draft, second: Draft) -> Draft:
+def _difference(first: Draft, second: Draft, *, same: bool) -> Draft:
     mine, theirs = first.statistic, second.statistic
     if mine is None or theirs is None or first.value is None or second.value is None:
-        return Draft(method="cluster_bootstrap", n=first.n, why=first.why or second.why)
+        why = first.why or second.why
+        return Draft(method="cluster_bootstrap", n=first.n, why=why)
     return Draft(
         method="cluster_bootstrap",
         n=first.n,
         value=first.value - second.value,
+        # The same probabilities to the last bit are the same model, and leave nothing to doubt.
+        clustered=Interval(low=0.0, high=0.0) if same else None,
         statistic=lambda weights: mine(weights) - theirs(weights),
     )
 

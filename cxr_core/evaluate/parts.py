@@ -27,7 +27,17 @@ __all__ = [
     "Stratum",
 ]
 
-Method = Literal["wilson", "delong", "newcombe", "cluster_bootstrap"]
+Method = Literal[
+    "wilson",
+    "delong",
+    "newcombe",
+    "cluster_wilson",
+    "cluster_delong",
+    "cluster_t",
+    "cluster_bootstrap",
+    "permutation",
+]
+"""How the limits over images were made; for a figure that has limits over patients alone (``cluster_...``), those."""
 
 
 class Record(BaseModel):
@@ -99,9 +109,12 @@ class Fold(Record):
 class Stratum(Record):
     """Accuracy among the images that share one value of a variable; an unknown value is ''."""
 
-    by: Literal["source", "view", "sex", "age"]
+    by: Literal["source", "view", "sex", "age", "label_provenance"]
     value: str
     accuracy: Estimate
+    # Patients; whether the images or they are too few for the accuracy to say anything. Null in evidence of before.
+    groups: int | None = None
+    too_few: bool | None = None
 
 
 class Bin(Record):
@@ -132,7 +145,7 @@ class Population(Record):
     # Mean gap between probability and accuracy over the bins (Guo et al. 2017, eq. 3); biased upwards in few images.
     calibration_error: Estimate
     reliability: tuple[Bin, ...]
-    # Worst accuracy first.
+    # Worst accuracy first; those with too few images behind the others.
     strata: tuple[Stratum, ...]
 
     @property

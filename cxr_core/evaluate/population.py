@@ -15,34 +15,35 @@ from numpy.typing import NDArray
 
 from cxr_core.classes import CLASSES
 from cxr_core.errors import EvidenceError
-from cxr_core.evaluate.estimates import (
-    REFIT,
-    Arrays,
+from cxr_core.evaluate.arrays import REFIT, Arrays, bin_members
+from cxr_core.evaluate.drafts import (
     Draft,
     auc,
-    bin_members,
     brier,
     calibration_error,
     macro_auc,
     mean_fold_accuracy,
     proportion,
-    settle,
 )
+from cxr_core.evaluate.estimates import settle
+from cxr_core.evaluate.parts import Bin, ClassFigures, Estimate, Fold, PairTest, Population, Stratum
 from cxr_core.evaluate.predictions import Prediction
-from cxr_core.evaluate.schema import Bin, ClassFigures, Estimate, Fold, PairTest, Population, Stratum
 from cxr_core.stats.association import chi_square
 from cxr_core.stats.intervals import wilson
 
 __all__ = ["population"]
 
-_Variable = Literal["source", "view", "sex", "age"]
+_Variable = Literal["source", "view", "sex", "age", "label_provenance"]
 
 _VARIABLES: dict[_Variable, Callable[[Prediction], str]] = {
     "source": lambda row: row.source,
     "view": lambda row: row.view,
     "sex": lambda row: row.sex,
     "age": lambda row: _age_band(row.age_years),
+    "label_provenance": lambda row: row.label_provenance,
 }
+# With 30 images Wilson's interval is up to 0.34 wide, and ten patients are the fewest a bootstrap says anything of.
+_LEAST_IMAGES, _LEAST_GROUPS = 30, 10
 _AGE_BANDS_YEARS = ((18, "0-17"), (40, "18-39"), (65, "40-64"))
 
 
@@ -59,7 +60,7 @@ def population(rows: Sequence[Prediction], *, confidence: float, resamples: int,
     arrays = Arrays.of(rows)
     strata = _strata_of(rows)
     drafts = _drafts(arrays, confidence) | {
-        f"{by}={value}": proportion(arrays.correct, among, confidence=confidence)
+        f"{by}={value}": proportion(arrays.correct, among, arrays.patients, confidence=confidence)
         for (by, value), among in strata.items()
     }
     groups = [row.group for row in rows]
@@ -87,23 +88,23 @@ def population(rows: Sequence[Prediction], *, confidence: float, resamples: int,
         brier=settled["brier"],
         calibration_error=settled["calibration_error"],
         reliability=_reliability(arrays),
-        strata=_worst_first(strata, settled),
+        strata=_worst_first(strata, settled, np.array(groups, dtype=str)),
     )
 
 
 def _drafts(arrays: Arrays, confidence: float) -> dict[str, Draft]:
-    everyone = np.ones(len(arrays.label), dtype=bool)
+    everyone, people = np.ones(len(arrays.label), dtype=bool), arrays.patients
     drafts = {
-        "accuracy": proportion(arrays.correct, everyone, confidence=confidence),
-        "mean_fold_accuracy": mean_fold_accuracy(arrays),
-        "macro_auc": macro_auc(arrays),
+        "accuracy": proportion(arrays.correct, everyone, people, confidence=confidence),
+        "mean_fold_accuracy": mean_fold_accuracy(arrays, confidence=confidence),
+        "macro_auc": macro_auc(arrays, confidence=confidence),
         "brier": brier(arrays),
-        "calibration_error": calibration_error(arrays),
+        "calibration_error": calibration_error(arrays, confidence=confidence),
     }
     for index, slug in enumerate(CLASSES):
         has, said = arrays.label == index, arrays.predicted == index
-        drafts[f"{slug}.sensitivity"] = proportion(said, has, confidence=confidence)
-        drafts[f"{slug}.specificity"] = proportion(~said, ~has, confidence=confidence)
+        drafts[f"{slug}.sensitivity"] = proportion(said, has, people, confidence=confidence)
+        drafts[f"{slug}.specificity"] = proportion(~said, ~has, people, confidence=confidence)
         drafts[f"{slug}.auc"] = auc(arrays, index, confidence=confidence)
     return drafts
 
@@ -174,11 +175,17 @@ def _strata_of(rows: Sequence[Prediction]) -> dict[tuple[_Variable, str], NDArra
 
 
 def _worst_first(
-    strata: dict[tuple[_Variable, str], NDArray[np.bool_]], settled: dict[str, Estimate]
+    strata: dict[tuple[_Variable, str], NDArray[np.bool_]], settled: dict[str, Estimate], groups: NDArray[np.str_]
 ) -> tuple[Stratum, ...]:
-    rows = [Stratum(by=by, value=value, accuracy=settled[f"{by}={value}"]) for by, value in strata]
+    rows: list[Stratum] = []
+    for (by, value), among in strata.items():
+        accuracy, patients = settled[f"{by}={value}"], len(np.unique(groups[among]))
+        too_few = accuracy.n < _LEAST_IMAGES or patients < _LEAST_GROUPS
+        rows.append(Stratum(by=by, value=value, accuracy=accuracy, groups=patients, too_few=too_few))
     # Of equally bad strata the one with more images comes first: it is the surer finding.
-    return tuple(sorted(rows, key=lambda row: (row.accuracy.value or 0.0, -row.accuracy.n, row.by, row.value)))
+    return tuple(
+        sorted(rows, key=lambda row: (row.too_few, row.accuracy.value or 0.0, -row.accuracy.n, row.by, row.value))
+    )
 
 
 def _age_band(years: float | None) -> str:

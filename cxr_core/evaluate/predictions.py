@@ -36,6 +36,8 @@ _COLUMNS = (
     *("name", "sha256", "group", "source", "fold", "label", "leak_free", "view", "sex", "age_years"),
     *(f"p_{slug}" for slug in CLASSES),
 )
+# Absent where no row has any: a table of before it was kept reads, and is written, as it always was.
+_PROVENANCE = "label_provenance"
 # Softmax in float32 misses 1 by less than this; anything else is no probability.
 _SUM_TOLERANCE = 1e-4
 _FAULTS_SHOWN = 5
@@ -48,7 +50,7 @@ class Prediction:
 
     ``label`` is the index of the true class; ``probabilities`` sum to 1; ``fold`` counts from 0 and is None for the
     refit; ``leak_free`` means that no image which trained or validated that network shares this image's patient or
-    duplicate cluster.
+    duplicate cluster; ``label_provenance`` says what the label rests on, and is empty where nobody knows.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Prediction:
     view: str
     sex: str
     age_years: float | None
+    label_provenance: str = ""
 
     @property
     def predicted(self) -> int:
@@ -115,6 +118,7 @@ def predictions_of(
             view=row.view,
             sex=row.sex,
             age_years=row.age_years,
+            label_provenance=row.label_provenance,
         )
         for index, scores in zip(indices, probabilities, strict=True)
     ]
@@ -139,14 +143,17 @@ def check_predictions(rows: Sequence[Prediction]) -> None:
 
 def predictions_csv(rows: Iterable[Prediction]) -> str:
     """Write predictions as CSV, sorted by image name; floats keep every bit."""
+    ordered = sorted(rows, key=lambda row: row.name)
+    known = any(row.label_provenance for row in ordered)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for row in sorted(rows, key=lambda row: row.name):
+    writer.writerow((*_COLUMNS, _PROVENANCE) if known else _COLUMNS)
+    for row in ordered:
         age = "" if row.age_years is None else repr(row.age_years)
         fold = _REFIT if row.fold is None else row.fold
         facts = (row.name, row.sha256, row.group, row.source, fold, CLASSES[row.label], int(row.leak_free))
-        writer.writerow((*facts, row.view, row.sex, age, *map(repr, row.probabilities)))
+        provenance = (row.label_provenance,) if known else ()
+        writer.writerow((*facts, row.view, row.sex, age, *map(repr, row.probabilities), *provenance))
     return out.getvalue()
 
 
@@ -162,7 +169,7 @@ def parse_predictions(text: str) -> list[Prediction]:
         EvidenceError: The header differs, a value cannot be read (line and value named), or the table does not hold.
     """
     reader = csv.DictReader(io.StringIO(text))
-    if tuple(reader.fieldnames or ()) != _COLUMNS:
+    if tuple(reader.fieldnames or ()) not in (_COLUMNS, (*_COLUMNS, _PROVENANCE)):
         raise EvidenceError(
             f"Expected the columns {', '.join(_COLUMNS)}; found {', '.join(reader.fieldnames or ('none',))}.",
             reason="bad_predictions",
@@ -170,6 +177,8 @@ def parse_predictions(text: str) -> list[Prediction]:
     rows: list[Prediction] = []
     for cells in reader:
         try:
+            if None in cells.values():
+                raise ValueError("a cell is missing")
             rows.append(_row(cells))
         except (KeyError, TypeError, ValueError) as error:
             raise EvidenceError(f"Predictions, line {reader.line_num}: {error}.", reason="bad_predictions") from error
@@ -191,6 +200,7 @@ def _row(cells: dict[str, str]) -> Prediction:
         view=cells["view"],
         sex=cells["sex"],
         age_years=float(cells["age_years"]) if cells["age_years"] else None,
+        label_provenance=cells.get(_PROVENANCE, ""),
     )
 
 

@@ -12,7 +12,7 @@ from scipy import special
 
 from cxr_core.errors import EvidenceError
 
-__all__ = ["Interval", "check_confidence", "clopper_pearson", "normal_quantile", "wilson"]
+__all__ = ["Interval", "check_confidence", "clopper_pearson", "normal_quantile", "wilson", "wilson_limits"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +35,18 @@ def wilson(k: int, n: int, *, confidence: float) -> Interval:
         EvidenceError: No observation, an impossible count, or a confidence outside (0, 1).
     """
     _check_counts(k, n)
-    z = normal_quantile(confidence)
-    share, square = k / n, z * z / n
+    return wilson_limits(k / n, n, normal_quantile(confidence))
+
+
+def wilson_limits(share: float, n: float, z: float) -> Interval:
+    """The same from a share in [0, 1], a number of observations that need not be whole, and a quantile."""
+    square = z * z / n
     centre = (share + square / 2) / (1 + square)
     half = z / (1 + square) * math.sqrt(share * (1 - share) / n + square / (4 * n))
-    # At 0 and n the limit is exactly 0 and 1; floating point would leave it a rounding error away.
-    return Interval(low=0.0 if k == 0 else max(0.0, centre - half), high=1.0 if k == n else min(1.0, centre + half))
+    # At 0 and 1 the limit is exactly 0 and 1; floating point would leave it a rounding error away.
+    return Interval(
+        low=0.0 if share == 0 else max(0.0, centre - half), high=1.0 if share == 1 else min(1.0, centre + half)
+    )
 
 
 def clopper_pearson(k: int, n: int, *, confidence: float) -> Interval:

@@ -14,12 +14,21 @@ from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 from cxr_core.errors import EvidenceError
 from cxr_core.stats.intervals import Interval, normal_quantile
 
-__all__ = ["Auc", "RocCurve", "delong_auc", "delong_difference", "roc_curve", "weighted_auc"]
+__all__ = [
+    "Auc",
+    "RocCurve",
+    "auc_influence",
+    "delong_auc",
+    "delong_difference",
+    "newcombe_limits",
+    "roc_curve",
+    "weighted_auc",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +76,10 @@ def roc_curve(positive: ArrayLike, score: ArrayLike) -> RocCurve:
 def delong_auc(positive: ArrayLike, score: ArrayLike, *, confidence: float) -> Auc:
     """AUC with DeLong's variance (DeLong, DeLong and Clarke-Pearson 1988, by the mid-ranks of Sun and Xu 2014).
 
-    DeLong's interval is ± z standard errors, cut to [0, 1]. Where the scores separate the classes entirely its variance
-    is 0 and it would claim certainty from any n; there the score interval of Newcombe (2006, method 5) is given.
+    The interval is ± z standard errors of the AUC's logit (Pepe 2003, § 5.2.4), which stays in (0, 1) and covers better
+    near 1, where a classifier worth testing is: of 30 positives and 60 negatives with an AUC of 0.97 the plain one
+    covers the truth in 9 of 10 simulations. Where the scores separate the classes entirely the variance is 0 and any
+    such interval would claim certainty from any n; there the score interval of Newcombe (2006, method 5) is given.
 
     Args:
         positive: Truth (N,), boolean.
@@ -83,13 +94,35 @@ def delong_auc(positive: ArrayLike, score: ArrayLike, *, confidence: float) -> A
     m, n = len(by_positive), len(by_negative)
     value = float(by_positive.mean())
     variance = float(by_positive.var(ddof=1) / m + by_negative.var(ddof=1) / n)
+    z = normal_quantile(confidence)
     if variance > 0:
-        half = normal_quantile(confidence) * math.sqrt(variance)
-        low, high, method = max(0.0, value - half), min(1.0, value + half), "delong"
+        half, centre = z * math.sqrt(variance) / (value * (1 - value)), float(special.logit(value))
+        low, high, method = float(special.expit(centre - half)), float(special.expit(centre + half)), "delong"
     else:
-        limits = _newcombe(value, m, n, confidence)
+        limits = newcombe_limits(value, m, n, z)
         low, high, method = limits.low, limits.high, "newcombe"
     return Auc(value=value, variance=variance, low=low, high=high, positives=m, negatives=n, method=method)
+
+
+def auc_influence(positive: ArrayLike, score: ArrayLike) -> NDArray[np.float64]:
+    """How much the AUC moves for a small weight more on each image: (N,), summing to 0.
+
+    With one image a patient the sum of squares is DeLong's variance but for m / (m - 1) and n / (n - 1).
+
+    Args:
+        positive: Truth (N,), boolean.
+        score: Score (N,), higher means more likely positive.
+
+    Raises:
+        EvidenceError: Lengths differ, a score is not finite, or a side is empty.
+    """
+    truth, values = _checked(positive, score, least=1)
+    by_positive, by_negative = _components(truth, values)
+    area = by_positive.mean()
+    influence = np.empty(len(truth))
+    influence[truth] = (by_positive - area) / len(by_positive)
+    influence[~truth] = (by_negative - area) / len(by_negative)
+    return influence
 
 
 def delong_difference(positive: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> tuple[float, float]:
@@ -141,6 +174,29 @@ def weighted_auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike) -> N
     return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
+def newcombe_limits(value: float, m: float, n: float, z: float) -> Interval:
+    """Newcombe's score interval of an AUC (2006, method 5), for an AUC whose variance is 0 on the data.
+
+    Args:
+        value: 0, 1 or 0.5: all comparisons lost, won or tied.
+        m: Positives.
+        n: Negatives.
+        z: Quantile of the two-sided coverage.
+    """
+    star = (m + n) / 2 - 1
+
+    def excess(area: float) -> float:
+        variance = area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (m * n)
+        return (value - area) ** 2 - z * z * variance
+
+    # The variance is 0 only where every comparison ends alike: all won (1), all lost (0) or all tied (0.5). At 0 and 1
+    # that end is itself a root of the score equation; the other root is the limit wanted.
+    tiny = 1e-12
+    low = 0.0 if value == 0 else cast(float, optimize.brentq(excess, tiny, value - tiny))
+    high = 1.0 if value == 1 else cast(float, optimize.brentq(excess, value + tiny, 1 - tiny))
+    return Interval(low=low, high=high)
+
+
 def _components(truth: NDArray[np.bool_], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """DeLong's structural components V10 (m,) and V01 (n,): each image's share of won comparisons."""
     high, low = values[truth], values[~truth]
@@ -155,22 +211,6 @@ def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rank of each value from 1; ties share their mean rank."""
     _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[index]
-
-
-def _newcombe(value: float, m: int, n: int, confidence: float) -> Interval:
-    z = normal_quantile(confidence)
-    star = (m + n) / 2 - 1
-
-    def excess(area: float) -> float:
-        variance = area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (m * n)
-        return (value - area) ** 2 - z * z * variance
-
-    # The variance is 0 only where every comparison ends alike: all won (1), all lost (0) or all tied (0.5). At 0 and 1
-    # that end is itself a root of the score equation; the other root is the limit wanted.
-    tiny = 1e-12
-    low = 0.0 if value == 0 else cast(float, optimize.brentq(excess, tiny, value - tiny))
-    high = 1.0 if value == 1 else cast(float, optimize.brentq(excess, value + tiny, 1 - tiny))
-    return Interval(low=low, high=high)
 
 
 def _checked(positive: ArrayLike, score: ArrayLike, *, least: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

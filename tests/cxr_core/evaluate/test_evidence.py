@@ -131,14 +131,40 @@ def test_a_perfect_pair_has_a_chi_square_of_n():
 
 
 def test_strata_stand_worst_first_and_add_up(rows, evidence):
-    values = [stratum.accuracy.value for stratum in evidence.leak_free.strata]
+    values = [(stratum.too_few, stratum.accuracy.value) for stratum in evidence.leak_free.strata]
     assert values == sorted(values)
-    for by in ("source", "view", "sex", "age"):
+    for by in ("source", "view", "sex", "age", "label_provenance"):
         counts = [stratum.accuracy.n for stratum in evidence.all.strata if stratum.by == by]
         assert sum(counts) == len(rows)
     assert {stratum.value for stratum in evidence.all.strata if stratum.by == "age"} == {
         *("", "0-17", "18-39", "40-64", "65+")
     }
+
+
+def test_a_stratum_with_too_few_images_or_patients_says_so_and_stands_behind_the_others():
+    rows = predictions(150, strength=4.0)
+    bad = [prediction(5000 + number, view="lateral", label=1) for number in range(5)]
+    of_few = [prediction(6000 + number, view="AP supine", group=f"p{number % 4}", label=1) for number in range(40)]
+    strata = measure([*rows, *bad, *of_few], PARAMS, context=context()).all.strata
+    views = {each.value: each for each in strata if each.by == "view"}
+    assert {value for value, each in views.items() if each.too_few} == {"lateral", "AP supine"}
+    assert (views["lateral"].accuracy.n, views["AP supine"].groups) == (5, 4)
+    assert views["lateral"].accuracy.value == 0
+    assert [each.too_few for each in strata] == sorted(each.too_few for each in strata)
+
+
+def test_evidence_of_before_strata_counted_patients_keeps_its_digest(evidence):
+    body = json.loads(json.dumps(evidence_json(evidence)))
+    for people in (body["all"], body["leak_free"]):
+        people["strata"] = [
+            {key: value for key, value in each.items() if key not in ("groups", "too_few")}
+            for each in people["strata"]
+            if each["by"] != "label_provenance"
+        ]
+    body["digest"] = digest_of(body)
+    old = parse_evidence(body)
+    assert evidence_json(old) == body
+    assert {each.too_few for each in old.all.strata} == {None}
 
 
 def test_calibration_error_is_the_gap_over_bins(rows, evidence):
@@ -191,7 +217,7 @@ def test_one_patient_only_leaves_no_bound_to_read():
     people = measure(rows, PARAMS, context=context()).all
     assert people.accuracy.value is not None
     assert people.accuracy.lower is None
-    assert "at least 2 groups" in people.accuracy.why
+    assert "at least 2 of them" in people.accuracy.why
     assert people.macro_auc.value is None
 
 

@@ -32,6 +32,7 @@ def tables(draw):
                 view=draw(WORDS),
                 sex=draw(st.sampled_from(["M", "F", ""])),
                 age_years=draw(st.none() | st.floats(0, 120)),
+                label_provenance=draw(st.sampled_from(["", "rt_pcr"])),
             )
         )
     return rows
@@ -45,6 +46,17 @@ def test_csv_keeps_every_bit(rows):
 def test_csv_does_not_depend_on_the_order_of_rows():
     rows = predictions(20)
     assert predictions_csv(rows) == predictions_csv(rows[::-1])
+
+
+def test_a_table_of_before_provenance_was_kept_reads_and_is_written_as_it_was():
+    old = predictions_csv([prediction()])
+    assert "label_provenance" not in old
+    assert predictions_csv(parse_predictions(old)) == old
+    known = predictions_csv([prediction(label_provenance="rt_pcr"), prediction(1)])
+    assert known.splitlines()[0].endswith(",label_provenance")
+    assert [row.label_provenance for row in parse_predictions(known)] == ["rt_pcr", ""]
+    with pytest.raises(EvidenceError, match="line 2: a cell is missing"):
+        parse_predictions(known.replace(",rt_pcr\n", "\n"))
 
 
 def test_the_likeliest_class_is_predicted_and_a_tie_goes_to_the_first():

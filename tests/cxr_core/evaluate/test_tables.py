@@ -48,9 +48,9 @@ def test_what_is_missing_is_a_dash_with_its_reason_and_no_metric():
     bare = measure(
         [prediction(number, label=number % 3, group="one") for number in range(9)], PARAMS, context=context()
     )
-    assert "| mean | – | – (A bootstrap needs at least 2 groups, found 1.) | – |" in table2_markdown(bare)
+    assert "| mean | – | – (Limits over patients need at least 2 of them, found 1.) | – |" in table2_markdown(bare)
     assert table2_csv(bare).splitlines()[-1] == "mean,9,3,,,,"
-    assert "macro auc | – (A bootstrap needs" in figures_markdown(bare)
+    assert "macro auc | – (Limits over patients need" in figures_markdown(bare)
     metrics = flat_metrics(bare)
     assert "all.macro_auc" not in metrics
     assert metrics["all.macro_auc.n"] == 9

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cxr_core.errors import EvidenceError
-from cxr_core.stats.bootstrap import cluster_replicates, percentile_interval
+from cxr_core.stats.bootstrap import cluster_replicates, studentised_interval
+from cxr_core.stats.clusters import t_quantile
 
 
 def share_of(values):
@@ -12,9 +13,11 @@ def share_of(values):
     return lambda weights: weights @ column / weights.sum(axis=1)
 
 
-def interval(values, groups, *, seed=0, resamples=2000):
-    replicates = cluster_replicates(groups, [share_of(values)], resamples=resamples, rng=np.random.default_rng(seed))
-    return percentile_interval(replicates[0], confidence=0.95)
+def interval(values, groups, *, seed=0, resamples=2000, scale="plain"):
+    statistic, rng = share_of(values), np.random.default_rng(seed)
+    (line,) = cluster_replicates(groups, [statistic], resamples=resamples, rng=rng)
+    point = float(statistic(np.ones((1, len(values))))[0])
+    return studentised_interval(point, line, groups=len(set(groups)), confidence=0.95, scale=scale)
 
 
 def test_images_of_a_patient_always_move_together():
@@ -36,7 +39,7 @@ def test_images_of_a_patient_always_move_together():
 def test_single_image_groups_give_the_binomial_standard_error():
     values = [1] * 160 + [0] * 40
     limits = interval(values, [str(index) for index in range(200)])
-    half = 1.96 * np.sqrt(0.8 * 0.2 / 200)
+    half = t_quantile(0.95, 200) * np.sqrt(0.8 * 0.2 / 199)
     assert limits.low == pytest.approx(0.8 - half, abs=0.012)
     assert limits.high == pytest.approx(0.8 + half, abs=0.012)
 
@@ -59,16 +62,45 @@ def test_one_seed_one_result_whatever_the_memory_steps():
     assert (replicates == 1).all()
 
 
+def test_a_loss_never_falls_below_nothing_and_its_limits_are_as_many_times_away():
+    values, apart = np.random.default_rng(2).exponential(size=30) ** 2, [str(index) for index in range(30)]
+    plain, by_factor = interval(values, apart), interval(values, apart, scale="log")
+    assert 0 < by_factor.low < values.mean() < by_factor.high
+    assert by_factor.low * by_factor.high == pytest.approx(values.mean() ** 2)
+    assert plain.high - values.mean() == pytest.approx(values.mean() - plain.low)
+    assert by_factor.high > plain.high
+
+
+def test_a_loss_that_one_patient_has_alone_is_not_taken_by_a_wild_factor():
+    values = np.zeros(12)
+    values[0] = 1.0
+    limits = interval(values, [str(index) for index in range(12)], scale="log")
+    assert 0 <= limits.low < values.mean() < limits.high < 1
+
+
+def test_where_no_patient_moves_the_figure_the_limits_are_what_their_number_allows():
+    limits = interval(np.full(40, 0.3), [str(index) for index in range(40)])
+    away = 1 - 0.025 ** (1 / 40)
+    assert (limits.low, limits.high) == (pytest.approx(0.3 - away), pytest.approx(0.3 + away))
+    assert interval(np.zeros(40), [str(index) for index in range(40)], scale="log").low == 0.0
+
+
 def test_too_few_groups_or_defined_samples_are_refused():
+    def limits(line, *, groups=9, confidence=0.95):
+        return studentised_interval(0.5, np.array(line), groups=groups, confidence=confidence, scale="plain")
+
+    refusals = {
+        "too_few_groups": lambda: interval([1, 0], ["a", "a"]),
+        "unstable_bootstrap": lambda: limits([0.5] * 94 + [np.nan] * 6),
+        "out_of_range": lambda: limits([0.5], confidence=1.0),
+    }
+    for reason, refused in refusals.items():
+        with pytest.raises(EvidenceError) as caught:
+            refused()
+        assert caught.value.reason == reason
     with pytest.raises(EvidenceError) as caught:
-        interval([1, 0], ["a", "a"])
+        limits([0.5], groups=1)
     assert caught.value.reason == "too_few_groups"
-    with pytest.raises(EvidenceError) as caught:
-        percentile_interval(np.array([0.5] * 94 + [np.nan] * 6), confidence=0.95)
-    assert caught.value.reason == "unstable_bootstrap"
-    with pytest.raises(EvidenceError) as caught:
-        percentile_interval(np.array([0.5]), confidence=1.0)
-    assert caught.value.reason == "out_of_range"
     with pytest.raises(EvidenceError) as caught:
         cluster_replicates(["a", "b"], [share_of([1, 1])], resamples=0, rng=np.random.default_rng(0))
     assert caught.value.reason == "out_of_range"

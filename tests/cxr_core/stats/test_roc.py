@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 from sklearn import metrics
 
 from cxr_core.errors import EvidenceError
@@ -48,6 +49,17 @@ def test_auc_and_variance_agree_with_sklearn_and_with_delongs_own_form(sample):
 
 
 @given(SAMPLES)
+def test_the_limits_are_one_standard_error_of_the_logit_apart_on_each_side(sample):
+    truth, score = rows(sample)
+    auc = delong_auc(truth, score, confidence=0.95)
+    if auc.method == "newcombe":
+        return
+    half = 1.959963984540054 * math.sqrt(auc.variance) / (auc.value * (1 - auc.value))
+    assert special.logit(auc.high) - special.logit(auc.value) == pytest.approx(half, rel=1e-6)
+    assert special.logit(auc.value) - special.logit(auc.low) == pytest.approx(half, rel=1e-6)
+
+
+@given(SAMPLES)
 def test_the_curve_is_sklearns_and_its_area_the_auc(sample):
     truth, score = rows(sample)
     curve = roc_curve(truth, score)
@@ -64,6 +76,7 @@ def test_only_order_matters_and_negation_mirrors(sample):
     here = delong_auc(truth, score, confidence=0.9)
     assert delong_auc(truth, np.exp(3 * score) - 7, confidence=0.9) == here
     mirrored = delong_auc(truth, -score, confidence=0.9)
+    assert mirrored.method == here.method
     assert mirrored.value == pytest.approx(1 - here.value)
     assert mirrored.low == pytest.approx(1 - here.high, abs=1e-9)
 

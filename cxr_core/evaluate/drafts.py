@@ -1,0 +1,211 @@
+"""Predictions as columns in, drafts of figures out: each a point, with the limits that a formula gives it.
+
+Legend: N images, C = 3 classes, B bootstrap samples.
+
+A draft is a point, its intervals over images and over whole patients where a formula gives them, and how to recompute
+the point on reweighted images. Law: a draft that has no point says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_core.classes import CLASSES
+from cxr_core.errors import EvidenceError
+from cxr_core.evaluate.arrays import REFIT, Arrays, bin_members
+from cxr_core.evaluate.parts import Method
+from cxr_core.stats.bootstrap import Scale, Statistic
+from cxr_core.stats.calibration import calibration_error as error_of
+from cxr_core.stats.calibration import calibration_limits
+from cxr_core.stats.clusters import Patients, clustered_area, clustered_share
+from cxr_core.stats.intervals import Interval, wilson
+from cxr_core.stats.roc import auc_influence, delong_auc, weighted_auc
+
+__all__ = [
+    "Draft",
+    "auc",
+    "brier",
+    "calibration_error",
+    "macro_auc",
+    "mean_fold_accuracy",
+    "mean_loss",
+    "proportion",
+]
+
+# A class with fewer images on a side has no AUC with a variance.
+_LEAST_A_SIDE = 2
+
+_Bools = NDArray[np.bool_]
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A figure before the bootstrap; without ``statistic`` it has no point, and ``why`` says so.
+
+    ``limits`` are over images, ``clustered`` over patients. Without ``clustered`` the bootstrap makes them, unless
+    ``why`` says why there can be none.
+    """
+
+    method: Method
+    n: int
+    value: float | None = None
+    limits: Interval | None = None
+    clustered: Interval | None = None
+    statistic: Statistic | None = None
+    scale: Scale = "plain"
+    k: int | None = None
+    why: str = ""
+
+
+def proportion(hit: _Bools, among: _Bools, patients: Patients, *, confidence: float) -> Draft:
+    """Share of ``among`` (N,) that is a ``hit`` (N,), with Wilson's interval over images and over their patients."""
+    k, n = int((hit & among).sum()), int(among.sum())
+    if n == 0:
+        return Draft(method="wilson", n=0, k=0, why="There is no image to count.")
+    share, of_those = k / n, patients.among(among)
+    influence = (hit[among] - share) / n
+    clustered, why = _if_enough(lambda: clustered_share(share, influence, of_those, confidence=confidence))
+    limits, statistic = wilson(k, n, confidence=confidence), _mean_of(hit, among)
+    return Draft(
+        method="wilson", n=n, k=k, value=share, limits=limits, clustered=clustered, statistic=statistic, why=why
+    )
+
+
+def auc(arrays: Arrays, index: int, *, confidence: float) -> Draft:
+    """AUC of class ``index`` against the rest, with DeLong's interval (Newcombe's at perfect separation)."""
+    truth, n = arrays.label == index, len(arrays.label)
+    m = int(truth.sum())
+    if min(m, n - m) < _LEAST_A_SIDE:
+        why = f"An AUC needs {_LEAST_A_SIDE} images on each side, found {m} and {n - m}."
+        return Draft(method="delong", n=n, why=why)
+    area = delong_auc(truth, arrays.scores[:, index], confidence=confidence)
+    clustered, why = _area(arrays, [index], area.value, confidence)
+    limits, statistic = Interval(low=area.low, high=area.high), _auc_of(arrays, index)
+    return Draft(
+        method=area.method, n=n, value=area.value, limits=limits, clustered=clustered, statistic=statistic, why=why
+    )
+
+
+def macro_auc(arrays: Arrays, *, confidence: float) -> Draft:
+    """Unweighted mean of the one-vs-rest AUCs."""
+    counts = np.bincount(arrays.label, minlength=len(CLASSES))
+    if min(counts) < _LEAST_A_SIDE:
+        found = ", ".join(f"{count} {slug}" for slug, count in zip(CLASSES, counts, strict=True))
+        why = f"A macro AUC needs {_LEAST_A_SIDE} images a class, found {found}."
+        return Draft(method="cluster_delong", n=len(arrays.label), why=why)
+    areas = [_auc_of(arrays, index) for index in range(len(CLASSES))]
+
+    def mean(weights: _Floats) -> _Floats:
+        return np.mean([area(weights) for area in areas], axis=0)
+
+    n = len(arrays.label)
+    value = float(mean(np.ones((1, n)))[0])
+    clustered, why = _area(arrays, range(len(CLASSES)), value, confidence)
+    return Draft(method="cluster_delong", n=n, value=value, clustered=clustered, statistic=mean, why=why)
+
+
+def mean_fold_accuracy(arrays: Arrays, *, confidence: float) -> Draft:
+    """Mean of the folds' accuracies, each fold counting alike.
+
+    Its interval covers which patients were tested, not the training: folds share training images, so that their spread
+    gives no sound variance (Bengio and Grandvalet 2004).
+    """
+    n, folds = len(arrays.label), sorted(set(arrays.fold.tolist()) - {REFIT})
+    if not folds:
+        why = "These images are tested by the refit, not by folds." if n else "There is no image to count."
+        return Draft(method="cluster_wilson", n=0, why=why)
+    members = [arrays.fold == fold for fold in folds]
+    shares = [float(arrays.correct[tested].mean()) for tested in members]
+    influence = np.zeros(n)
+    for tested, share in zip(members, shares, strict=True):
+        influence[tested] = (arrays.correct[tested] - share) / tested.sum() / len(folds)
+    value = float(np.mean(shares))
+    clustered, why = _if_enough(lambda: clustered_share(value, influence, arrays.patients, confidence=confidence))
+    means = [_mean_of(arrays.correct, tested) for tested in members]
+    return Draft(
+        method="cluster_wilson",
+        n=n,
+        value=value,
+        clustered=clustered,
+        statistic=lambda weights: np.mean([mean(weights) for mean in means], axis=0),
+        why=why,
+    )
+
+
+def brier(arrays: Arrays) -> Draft:
+    """Mean squared distance of the probabilities from the truth, in [0, 2] (Brier 1950)."""
+    return mean_loss(((arrays.scores - np.eye(len(CLASSES))[arrays.label]) ** 2).sum(axis=1))
+
+
+def mean_loss(losses: _Floats) -> Draft:
+    """Mean of one number an image (N,) that is never below 0."""
+    return _by_patients(lambda weights: weights @ losses / weights.sum(axis=1), n=len(losses))
+
+
+def calibration_error(arrays: Arrays, *, confidence: float) -> Draft:
+    """Mean gap between the likeliest class's probability and its accuracy over 10 bins (Guo et al. 2017, eq. 3)."""
+    gaps = bin_members(arrays) * (arrays.scores.max(axis=1, initial=0.0) - arrays.correct)[:, None]  # (N, bins)
+    if len(gaps) == 0:
+        return Draft(method="cluster_t", n=0, why="There is no image to count.")
+    clustered, why = _if_enough(lambda: calibration_limits(gaps, arrays.patients, confidence=confidence))
+    return Draft(
+        method="cluster_t",
+        n=len(gaps),
+        value=error_of(gaps),
+        clustered=clustered,
+        statistic=lambda weights: np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1),
+        why=why,
+    )
+
+
+def _if_enough(limits: Callable[[], Interval]) -> tuple[Interval | None, str]:
+    """Limits over patients, or why there are too few patients for any."""
+    try:
+        return limits(), ""
+    except EvidenceError as error:
+        return None, error.message
+
+
+def _area(arrays: Arrays, classes: Sequence[int], value: float, confidence: float) -> tuple[Interval | None, str]:
+    """Limits over patients of the mean of some classes' AUCs."""
+    truths = [arrays.label == index for index in classes]
+    influence = np.mean(
+        [auc_influence(truth, arrays.scores[:, index]) for truth, index in zip(truths, classes, strict=True)], axis=0
+    )
+    fewest = min(int(truth.sum()) for truth in truths)
+    return _if_enough(
+        lambda: clustered_area(
+            value,
+            influence,
+            arrays.patients,
+            positives=fewest,
+            negatives=len(arrays.label) - fewest,
+            confidence=confidence,
+        )
+    )
+
+
+def _by_patients(statistic: Statistic, *, n: int) -> Draft:
+    if n == 0:
+        return Draft(method="cluster_bootstrap", n=0, why="There is no image to count.")
+    value = float(statistic(np.ones((1, n)))[0])
+    return Draft(method="cluster_bootstrap", n=n, value=value, statistic=statistic, scale="log")
+
+
+def _auc_of(arrays: Arrays, index: int) -> Statistic:
+    return lambda weights: weighted_auc(arrays.label == index, arrays.scores[:, index], weights)
+
+
+def _mean_of(hit: _Bools, among: _Bools) -> Statistic:
+    hits, members = (hit & among).astype(np.float64), among.astype(np.float64)
+
+    def mean(weights: _Floats) -> _Floats:
+        counts = weights @ members
+        return np.divide(weights @ hits, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+    return mean

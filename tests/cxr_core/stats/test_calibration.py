@@ -1,0 +1,60 @@
+"""The calibration error against scikit-learn's curve, and its limits: never negative, around it, wider for fewer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
+
+from cxr_core.errors import EvidenceError
+from cxr_core.stats.calibration import calibration_error, calibration_limits
+from cxr_core.stats.clusters import Patients
+
+SEEDS = st.integers(0, 2**31)
+
+
+def images(seed, n=80, patients=20, *, boast=0.0):
+    """Probabilities of the likeliest class and whether it was right: a boast makes the first too large."""
+    rng = np.random.default_rng(seed)
+    says = rng.uniform(0.34, 1.0, size=n)
+    right = rng.random(n) < np.clip(says - boast, 0, 1)
+    return says, right, Patients.named([str(each) for each in rng.integers(patients, size=n)])
+
+
+def gaps(says, right, bins=10):
+    where = np.clip(np.ceil(says * bins) - 1, 0, bins - 1)
+    return (where[:, None] == np.arange(bins)) * (says - right)[:, None]
+
+
+@given(SEEDS)
+def test_the_error_is_the_gap_of_sklearns_curve_weighted_by_its_bins(seed):
+    says, right, _ = images(seed)
+    came_true, said = calibration_curve(right, says, n_bins=10, strategy="uniform")
+    filled = np.histogram(says, bins=np.linspace(0, 1, 11))[0]
+    weights = filled[filled > 0] / len(says)
+    assert calibration_error(gaps(says, right)) == pytest.approx(float(weights @ np.abs(came_true - said)), abs=1e-9)
+
+
+@given(SEEDS, st.floats(0, 0.4))
+def test_limits_hold_the_error_and_are_never_negative(seed, boast):
+    says, right, patients = images(seed, boast=boast)
+    limits = calibration_limits(gaps(says, right), patients, confidence=0.95)
+    assert 0 <= limits.low <= calibration_error(gaps(says, right)) <= limits.high
+
+
+def test_more_patients_are_surer_and_more_confidence_is_wider():
+    few, many = (
+        calibration_limits(gaps(*images(3, n, n, boast=0.2)[:2]), images(3, n, n)[2], confidence=0.95)
+        for n in (60, 600)
+    )
+    assert many.high - many.low < (few.high - few.low) / 2
+    says, right, patients = images(5, boast=0.2)
+    narrow, wide = (calibration_limits(gaps(says, right), patients, confidence=level) for level in (0.8, 0.99))
+    assert wide.low <= narrow.low < narrow.high < wide.high
+
+
+def test_one_patient_has_no_limits():
+    says, right, _ = images(1)
+    with pytest.raises(EvidenceError) as caught:
+        calibration_limits(gaps(says, right), Patients.named(["a"] * len(says)), confidence=0.95)
+    assert caught.value.reason == "too_few_groups"
