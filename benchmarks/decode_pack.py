@@ -1,13 +1,14 @@
 """Decode and pack: the stage ``prepare`` beside a plain single-process Pillow loop on the same files, in one run.
 
-    python benchmarks/decode_pack.py [--json] [--images 2000] [--rounds 5] [--workers 2] [--at-least 1.8]
+    python benchmarks/decode_pack.py [--json] [--images 2000] [--rounds 5] [--at-least 1.8]
                                      [--sizes 1000 20000] [--most-growth 1.1] [--small]
 
 The files are phantoms in equal parts: 1024 x 1024 JPEG in DICOM, 1024 x 1024 PNG, 224 x 224 JPEG; each has bytes of
-its own, though pictures repeat. The plain loop does the least that gives the same array: open, to grey, resize, stack,
-save. It checks no digest, flushes nothing to the disk and keeps no index; ours does. Each side is a process of its own,
-timed from start to end by the clock on the wall; the sides take turns, a ratio is the median of the rounds' ratios, and
-the two arrays must be equal in every pixel. No memo is used.
+its own, though pictures repeat. The plain loop (``support/plain_pack.py``) does the least that gives the same array:
+open, to grey, resize, stack, save. It checks no digest, flushes nothing to the disk and keeps no index; ours, the verb
+``python -m cxr_core prepare``, does. Each side is a process of its own, timed from start to end by the clock on the
+wall; the sides take turns, a ratio is the median of the rounds' ratios, and the two arrays must be equal in every
+pixel. Ours takes a worker a processor, and no memo.
 
 Memory is the greatest sum of the resident sizes of the stage's process and its workers, shared pages counted each time,
 looked at every 10 ms, for a small and a large cohort (one picture in ten of 1024 x 1024, the others of 224 x 224).
@@ -16,7 +17,6 @@ looked at every 10 ms, for a small and a large cohort (one picture in ten of 102
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import statistics
@@ -32,24 +32,22 @@ from typing import Any
 
 import numpy as np
 import psutil
-from PIL import Image
-from pydicom import dcmread
-from pydicom.encaps import get_frame
+from support.plain_pack import SIZE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cxr_core.classes import Source
-from cxr_core.curate.cohort import COHORT_PATH, CohortRow, read_cohort, write_cohort
+from cxr_core.curate.cohort import COHORT_PATH, CohortRow, write_cohort
 from cxr_core.digests import digest_bytes
 from cxr_core.imaging import phantom_files
 from cxr_core.imaging.geometry import resize
 from cxr_core.imaging.phantom_studio import Studio
-from cxr_core.params import override_params, read_params
-from cxr_core.prepare import stage
+from cxr_core.ingest.pool import processors
+from cxr_core.params import override_params
 from cxr_core.prepare.store import IMAGES_PATH
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZE = 224
+PLAIN = ROOT / "benchmarks/support/plain_pack.py"
 _PICTURES = 12
 _MARK = "PATIENT0"
 _LOOK_SECONDS = 0.01
@@ -67,9 +65,6 @@ class Cost:
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and compare with the bounds."""
     options = _options(argv)
-    if options.side:
-        (plain if options.side == "plain" else ours)(options.workspace, workers=options.workers)
-        return 0
     with tempfile.TemporaryDirectory(prefix="decode-pack-") as folder:
         report = {"schema": 1, "benchmark": "decode_pack", **_speed(Path(folder), options), **_memory(folder, options)}
     print(json.dumps(report, indent=2) if options.json else _words(report))
@@ -77,31 +72,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if all(bounds) else 1
 
 
-def plain(workspace: Path, *, workers: int) -> None:
-    """The textbook loop. ``workers`` is not read: there is one."""
-    pictures = []
-    for row in read_cohort(workspace / COHORT_PATH):
-        path = _file(workspace, row)
-        file: Any = path
-        if path.suffix == ".dcm":
-            file = io.BytesIO(get_frame(dcmread(path).PixelData, 0, number_of_frames=1))
-        with Image.open(file) as image:
-            pictures.append(np.asarray(image.convert("L").resize((SIZE, SIZE), Image.Resampling.BILINEAR)))
-    np.save(workspace / "plain.npy", np.stack(pictures))
-
-
-def ours(workspace: Path, *, workers: int) -> None:
-    """The stage, as ``python -m cxr_core prepare`` runs it."""
-    params = read_params(override_params((ROOT / "params.yaml").read_text(), [f"prepare.size={SIZE}"]))
-    stage.run(workspace=workspace, params=params, workers=workers)
-
-
 def _speed(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     workspace = _workspace(folder / "speed", options.images, large=2 / 3, side=options.side_pixels)
     costs: dict[str, list[Cost]] = {"plain": [], "ours": []}
     for turn in range(options.rounds + 1):  # the first warms the page cache
         for side in costs:
-            cost = _run(side, workspace, options.workers)
+            cost = _run(side, workspace)
             if turn:
                 costs[side].append(cost)
                 _tell(options, f"round {turn}  {side:6} {cost.seconds:7.2f} s  {cost.cpu_seconds:7.2f} CPU s")
@@ -109,7 +85,7 @@ def _speed(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit("The two sides made different arrays: they cannot be compared.")
     pairs = list(zip(costs["plain"], costs["ours"], strict=True))
     return {
-        "settings": {"images": options.images, "rounds": options.rounds, "workers": options.workers},
+        "settings": {"images": options.images, "rounds": options.rounds, "workers": processors()},
         "machine": {"processors": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)},
         "seconds": {side: [round(cost.seconds, 3) for cost in each] for side, each in costs.items()},
         "cpu_seconds": {side: [round(cost.cpu_seconds, 3) for cost in each] for side, each in costs.items()},
@@ -125,17 +101,18 @@ def _memory(folder: str, options: argparse.Namespace) -> dict[str, Any]:
     peaks: dict[str, float] = {}
     for images in options.sizes:
         workspace = _workspace(Path(folder) / f"memory-{images}", images, large=0.1, side=options.side_pixels)
-        peaks[str(images)] = round(_run("ours", workspace, options.workers).peak_mib, 1)
+        peaks[str(images)] = round(_run("ours", workspace).peak_mib, 1)
         _tell(options, f"{images} images: {peaks[str(images)]} MiB")
     first, *_, last = peaks.values()
     return {"memory": {"peak_mib": peaks, "growth": round(last / first, 3)}}
 
 
-def _run(side: str, workspace: Path, workers: int) -> Cost:
-    command = [sys.executable, __file__, "--side", side, "--workspace", str(workspace), "--workers", str(workers)]
+def _run(side: str, workspace: Path) -> Cost:
+    ours = ["-m", "cxr_core", "prepare", "--json", "--workspace", str(workspace)]
+    command = [sys.executable, *(ours if side == "ours" else [str(PLAIN), str(workspace)])]
     environment = {name: value for name, value in os.environ.items() if name != "CXR_CACHE"}
     began, before, peak = time.perf_counter(), os.times(), 0.0
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     watched = psutil.Process(process.pid)
     while process.poll() is None:
         peak = max(peak, _resident_mib(watched))
@@ -170,6 +147,8 @@ def _workspace(root: Path, images: int, *, large: float, side: int) -> Path:
         phantom_files.put(_file(root, row), data)
         rows.append(row)
     write_cohort(root / COHORT_PATH, rows)
+    params = override_params((ROOT / "params.yaml").read_text(encoding="utf-8"), [f"prepare.size={SIZE}"])
+    (root / "params.yaml").write_text(params, encoding="utf-8")
     return root
 
 
@@ -234,14 +213,11 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--images", type=int, default=2000, help="images of the comparison")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts")
-    parser.add_argument("--workers", type=int, default=2, help="processes of ours")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 20000], help="images whose memory is compared")
     parser.add_argument("--side-pixels", type=int, default=1024, help="side of the large pictures")
     parser.add_argument("--at-least", type=float, default=0.0, help="exit 1 where ours to plain is less")
     parser.add_argument("--most-growth", type=float, default=100.0, help="exit 1 where memory grows by more")
     parser.add_argument("--small", action="store_true", help="a few images, to see that it runs")
-    parser.add_argument("--side", choices=["plain", "ours"], help=argparse.SUPPRESS)
-    parser.add_argument("--workspace", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.small:
         options.images, options.rounds, options.sizes, options.side_pixels = 24, 1, [12, 24], 256

@@ -33,6 +33,8 @@ def show_sources(console: Console, report: Mapping[str, Any]) -> None:
             _line(console, "pinned to", f"{_short(row['pinned'])}{_from(row['upstream'])}")
         if row["found"] and row["found"] != row["pinned"]:
             _line(console, "found here", f"{_short(row['found'])}{_from(row['version'])}")
+        if row["detail"]:
+            _line(console, "", row["detail"])
         _next(console, row)
 
 

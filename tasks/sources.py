@@ -101,7 +101,7 @@ def update_pins(names: Sequence[str] = (), *, accept_relabelled: bool = False, d
 
 
 def _status(source: Source, where: Home, pin: Pin | None) -> dict[str, Any]:
-    row = _row(source, pin, files=pin.files if pin else 0, bytes=pin.bytes if pin else 0, found="", version="")
+    row = _row(source, pin, files=pin.files if pin else 0, bytes=pin.bytes if pin else 0, found="", version="", detail="")
     try:
         address = source_address(source, os.environ)
         row |= {"at": str(address), "kind": address.kind}
@@ -110,7 +110,8 @@ def _status(source: Source, where: Home, pin: Pin | None) -> dict[str, Any]:
             return row | {"state": "not fetched" if pin else "not pinned"}
         listing = list_source(folder)
     except CxrError as error:
-        return row | _failed(error)
+        # That nothing is set is no news beside the state's own words.
+        return row | _failed(error) | {"detail": "" if error.reason == "source_not_set" else error.message}
     row |= {"files": listing.files, "bytes": listing.bytes, "found": listing.revision, "version": version}
     if pin is None:
         return row | {"state": "not pinned", "hint": f"cxr sources update {source}"}

@@ -112,6 +112,10 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
 def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
     """The picture in bands of whole rows, from the top."""
     rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        # Cropping would copy it.
+        yield slice(0, image.height), image
+        return
     for top in range(0, image.height, rows):
         end = min(top + rows, image.height)
         yield slice(top, end), image.crop((0, top, image.width, end))
@@ -129,7 +133,8 @@ def _grey_band(image: Image.Image) -> Image.Image:
     # By way of RGB, because Pillow has no direct conversion from some modes (CMYK, palettes with odd sizes).
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
-    return image.convert("L")
+    # Converting to the mode it has would copy it, too.
+    return image if image.mode == "L" else image.convert("L")
 
 
 def _damage(error: Exception) -> ImageError:

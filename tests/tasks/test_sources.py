@@ -47,6 +47,7 @@ def test_a_source_that_is_not_there_is_shown_beside_those_that_are(own: Place, v
     assert ended.code == 1
     assert states(ended)["rsna"] == "not there"
     assert states(ended)["sirm"] == "not pinned"
+    assert str(own.sources / "rsna") in rows(ended)["rsna"]["detail"]
 
 
 def test_a_source_that_was_never_fetched_needs_no_network_to_be_told(
