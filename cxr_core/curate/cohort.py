@@ -1,7 +1,11 @@
-"""The cohort on disk: rows that are kept and rows that are not, as CSV. Round trip: ``read(write(rows)) == rows``."""
+"""The cohort on disk: rows that are kept and rows that are not, as CSV. Round trip: ``read(write(rows)) == rows``.
+
+A source's own words may begin as a formula does, which a spreadsheet would run: such a cell gets an apostrophe first.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
@@ -29,6 +33,11 @@ EXCLUSIONS_PATH = Path("data/cohort/exclusions.csv")
 REPORT_PATH = Path("data/cohort/report.json")
 
 _Word = TypeVar("_Word", bound=str)
+
+# Columns that hold a source's words as they are; all others are ours and begin as nothing of the kind.
+_FOREIGN = frozenset({"view", "origin_url", "licence"})
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +81,9 @@ class Exclusion:
 
 def write_cohort(path: Path, rows: Sequence[CohortRow]) -> None:
     """Write the cohort, atomically."""
-    values = attrgetter(*_columns(CohortRow))
-    write_csv(path, _columns(CohortRow), ([_cell(value) for value in values(row)] for row in rows))
+    columns = _columns(CohortRow)
+    values = attrgetter(*columns)
+    write_csv(path, columns, ([_cell(*cell) for cell in zip(columns, values(row), strict=True)] for row in rows))
 
 
 def read_cohort(path: Path) -> list[CohortRow]:
@@ -92,11 +102,11 @@ def read_cohort(path: Path) -> list[CohortRow]:
             label_provenance=row["label_provenance"],
             group=row["group"],
             patient=row["patient"],
-            view=row["view"],
+            view=_plain(row["view"]),
             sex=row["sex"],
             age_years=_age(path, row["age_years"]),
-            origin_url=row["origin_url"],
-            licence=row["licence"],
+            origin_url=_plain(row["origin_url"]),
+            licence=_plain(row["licence"]),
             synthetic=_member(path, row["synthetic"], ("true", "false")) == "true",
             pixel_sha256=row["pixel_sha256"],
         )
@@ -131,8 +141,15 @@ def _columns(kind: type[CohortRow] | type[Exclusion]) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def _cell(value: object) -> object:
+def _cell(column: str, value: object) -> object:
+    if column in _FOREIGN and _FORMULA.match(str(value)):
+        return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def _plain(text: str) -> str:
+    """A foreign cell as its source wrote it."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def _rows(path: Path, kind: type[CohortRow] | type[Exclusion]) -> list[dict[str, str]]:

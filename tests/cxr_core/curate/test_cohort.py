@@ -1,3 +1,6 @@
+import csv
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from cxr_core.curate.cohort import (
 from cxr_core.errors import CohortError
 from tests.cxr_core.curate.build import cohort_row
 
-WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+WORDS = st.text(st.characters(codec="utf-8"), max_size=12) | st.text("'=+-@", max_size=4)
 ROWS = st.builds(
     CohortRow,
     name=WORDS,
@@ -50,6 +53,19 @@ def test_exclusions_survive_the_disk(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("cohort") / "exclusions.csv"
     write_exclusions(path, rows)
     assert read_exclusions(path) == rows
+
+
+@pytest.mark.parametrize(
+    "words", ["=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(A1)", "\t=1", "'=1", "''=1", "'tis so", "'"]
+)
+def test_no_cell_begins_as_a_formula_does_and_the_words_come_back(tmp_path, words):
+    path = tmp_path / "cohort.csv"
+    row = replace(cohort_row("sirm:a.png"), view=words, origin_url=words, licence=words)
+    write_cohort(path, [row])
+    with path.open(newline="") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and cell]
+    assert read_cohort(path) == [row]
 
 
 def test_an_absent_cohort_names_the_stage_that_makes_it(tmp_path):
