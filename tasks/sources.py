@@ -101,7 +101,8 @@ def update_pins(names: Sequence[str] = (), *, accept_relabelled: bool = False, d
 
 
 def _status(source: Source, where: Home, pin: Pin | None) -> dict[str, Any]:
-    row = _row(source, pin, files=pin.files if pin else 0, bytes=pin.bytes if pin else 0, found="", version="", detail="")
+    row = _row(source, pin, found="", version="", detail="")
+    row |= {"files": pin.files if pin else 0, "bytes": pin.bytes if pin else 0}
     try:
         address = source_address(source, os.environ)
         row |= {"at": str(address), "kind": address.kind}
