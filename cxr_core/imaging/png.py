@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Any
 
 from cxr_core.imaging.container import Container, beyond_padding
 from cxr_core.imaging.faults import ImageFault, refuse
 
-__all__ = ["PNG_MAGIC", "check_rows", "read_png"]
+__all__ = ["FRAME", "PNG_MAGIC", "read_png"]
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
-_FRAME = struct.Struct(">I4s")  # length and kind, before a chunk's body; four bytes of checksum follow it
+FRAME = struct.Struct(">I4s")
+"""Length and kind, before a chunk's body; four bytes of checksum follow it."""
+
 _HEADER_BYTES = 13
 _KNOWN_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _DRAWS = _KNOWN_CRITICAL | {b"tRNS"}
 # Of all packed texts and profiles of a file together; the largest profile in use has 3 MB.
 _MAX_INFLATED_BYTES = 16 * 1024 * 1024
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type (11.2.1)
-# Adam7 (8.1): first column and row of each pass, and the steps between its pixels.
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_INFLATE_BYTES = 1024 * 1024
 
 
 def read_png(data: bytes) -> Container:
@@ -42,7 +39,7 @@ def read_png(data: bytes) -> Container:
     kind = b""
     while kind != b"IEND":
         end, kind = _checked_chunk(view, place)
-        body = view[place + _FRAME.size : end - 4]
+        body = view[place + FRAME.size : end - 4]
         if header is None:
             if kind != b"IHDR" or len(body) != _HEADER_BYTES:
                 raise refuse(ImageFault.CORRUPT, f"Expected the PNG to begin with its header, found {kind!r}.")
@@ -69,62 +66,12 @@ def read_png(data: bytes) -> Container:
     )
 
 
-def check_rows(data: bytes) -> None:
-    """Refuse a PNG whose packed pixels end before its last row, which Pillow leaves black without a word.
-
-    The pixels are inflated a second time, and dropped: to be asked where the last row is black alone.
-
-    Args:
-        data: A file that ``read_png`` has taken apart.
-
-    Raises:
-        ImageError: Rows are missing (``truncated``), or cannot be inflated (``corrupt``).
-    """
-    view = memoryview(data)
-    place, missing = len(PNG_MAGIC), 0
-    inflater = zlib.decompressobj()
-    while place < len(view) and not inflater.eof:
-        length, kind = _FRAME.unpack_from(view, place)
-        body = view[place + _FRAME.size : place + _FRAME.size + length]
-        place += _FRAME.size + length + 4
-        if kind == b"IHDR":
-            missing = _rows_bytes(bytes(body))
-        if kind == b"IDAT":
-            missing -= _drained_bytes(inflater, body, at_most=missing)
-    if missing > 0:
-        raise refuse(ImageFault.TRUNCATED, f"The PNG's pixels end {missing} bytes before its last row does.")
-
-
-def _rows_bytes(header: bytes) -> int:
-    """Bytes of all rows, unpacked, each with the byte of its filter."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
-    bits = depth * _CHANNELS.get(colour, 1)
-    sizes = ((-((left - width) // across), -((top - height) // down)) for left, top, across, down in passes)
-    return sum((1 + (columns * bits + 7) // 8) * rows for columns, rows in sizes if columns > 0 and rows > 0)
-
-
-def _drained_bytes(inflater: Any, packed: memoryview, *, at_most: int) -> int:
-    """How many bytes come out of a piece of a stream, up to ``at_most``, with few of them held at a time."""
-    drained = 0
-    try:
-        while drained < at_most and not inflater.eof:
-            out = inflater.decompress(inflater.unconsumed_tail or packed, _INFLATE_BYTES)
-            packed = memoryview(b"")
-            drained += len(out)
-            if not out and not inflater.unconsumed_tail:
-                break
-    except zlib.error as error:
-        raise refuse(ImageFault.CORRUPT, "The PNG's pixels cannot be inflated.") from error
-    return drained
-
-
 def _checked_chunk(view: memoryview, place: int) -> tuple[int, bytes]:
     """Where the chunk at a place ends, and its kind."""
-    if place + _FRAME.size > len(view):
+    if place + FRAME.size > len(view):
         raise refuse(ImageFault.TRUNCATED, "The PNG ends before its last part.", hint="Fetch the file again.")
-    length, kind = _FRAME.unpack_from(view, place)
-    end = place + _FRAME.size + length + 4
+    length, kind = FRAME.unpack_from(view, place)
+    end = place + FRAME.size + length + 4
     if not kind.isalpha():
         raise refuse(ImageFault.CORRUPT, f"Expected the name of a PNG's part, found {kind!r}.")
     if end > len(view):

@@ -22,7 +22,8 @@ from cxr_core.errors import ImageError
 from cxr_core.imaging.exif import orientation, upright
 from cxr_core.imaging.faults import ImageFault, refuse
 from cxr_core.imaging.jpeg import JPEG_MAGIC, read_jpeg
-from cxr_core.imaging.png import PNG_MAGIC, check_rows, read_png
+from cxr_core.imaging.png import PNG_MAGIC, read_png
+from cxr_core.imaging.png_rows import check_rows, unpacked
 
 __all__ = ["MAX_PIXELS", "MIN_SIDE_PIXELS", "check_shape", "full_range", "is_raster", "read_raster"]
 
@@ -54,14 +55,15 @@ def read_raster(data: bytes) -> tuple[NDArray[np.uint8], str]:
     is_png = data.startswith(PNG_MAGIC)
     container = read_png(data) if is_png else read_jpeg(data)
     check_shape(height=container.height, width=container.width)
+    rows_told = unpacked(container.picture) if is_png else None
     try:
-        with Image.open(io.BytesIO(container.picture), formats=("PNG" if is_png else "JPEG",)) as image:
+        with Image.open(io.BytesIO(rows_told or container.picture), formats=("PNG" if is_png else "JPEG",)) as image:
             if image.size != (container.width, container.height):
                 raise refuse(ImageFault.CORRUPT, f"The picture says it is {image.size} and its frame says otherwise.")
             mode = image.mode
             image.load()
             # Where the last row holds anything it was reached; black may be what is missing.
-            if is_png and not any(image.crop((0, image.height - 1, *image.size)).tobytes()):
+            if is_png and rows_told is None and not any(image.crop((0, image.height - 1, *image.size)).tobytes()):
                 check_rows(container.picture)
             grey = _grey(image)
     except _PILLOW_FAULTS as error:
