@@ -87,7 +87,7 @@ def _inflated(packed: bytes, rows_bytes: int) -> bytes | None:
     import imagecodecs
 
     try:
-        rows: bytes = imagecodecs.deflate_decode(packed, out=rows_bytes)
+        rows = bytes(imagecodecs.deflate_decode(packed, out=rows_bytes))
     # The library's errors are RuntimeErrors, a kind a codec.
     except RuntimeError:
         return None

@@ -67,8 +67,11 @@ def _bomb(rng: np.random.Generator) -> bytes:
     """A megabyte that inflates to one gigabyte of header."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     head = element(0x00080005, "CS", b"ISO_IR 100") + element(0x00091001, "OB", b"", length=1_000_000_000)
-    packed = [packer.compress(head), *(packer.compress(b"\0" * 10_000_000) for _ in range(int(rng.integers(60, 100))))]
-    return bytes(128) + b"DICM" + meta_group({0x00020010: DEFLATED}) + b"".join(packed) + packer.flush()
+    packed = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush nothing refers back, so that the same packed zeros may follow as often as one likes.
+    zeros = packer.compress(b"\0" * 10_000_000) + packer.flush(zlib.Z_FULL_FLUSH)
+    many = zeros * int(rng.integers(60, 100))
+    return bytes(128) + b"DICM" + meta_group({0x00020010: DEFLATED}) + packed + many + packer.flush()
 
 
 @DICOMS.add("dicom-deflated-damaged", ImageFault.CORRUPT, suffix=".dcm")

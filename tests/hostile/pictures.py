@@ -164,7 +164,7 @@ def _text_bomb(kind: str, name: bytes, head: bytes) -> None:
     @PICTURES.add(kind, ImageFault.TOO_LARGE, suffix=".png")
     def make(rng: np.random.Generator) -> bytes:
         data = png(rng)
-        bomb = chunk(name, head + zlib.compress(b"\0" * int(rng.integers(20_000_000, 60_000_000)), 9))
+        bomb = chunk(name, head + zlib.compress(b"\0" * int(rng.integers(17_000_000, 25_000_000)), 9))
         return data[:PNG_HEAD] + bomb + data[PNG_HEAD:]
 
 

@@ -15,7 +15,7 @@ KINDS = [*PICTURES.values(), *DICOMS.values()]
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_kind_is_refused_by_its_reason(kind):
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         with pytest.raises(ImageError) as caught:
             decode(kind.make(np.random.default_rng(seed)))
         assert caught.value.reason == kind.reason

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "killed_publish.py"
-ROUNDS = 2
+ROUNDS = 1
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
