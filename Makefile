@@ -44,7 +44,7 @@ format: $(READY) ## ruff: mend what can be mended
 	@$(BIN)/ruff format .
 
 bench: $(READY) ## benchmarks, one JSON object each
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file --json || exit 1; done
+	@export CXR_SOURCES="$${CXR_SOURCES:-$(MIRRORS)}"; for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file --json || exit 1; done
 
 lock: $(READY) ## write constraints.txt anew from this environment, optional parts included
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench,dask,ray]'

@@ -1,8 +1,8 @@
 """What a version of a source would change against its pin, before the pin moves; and whether a person must look first.
 
 In: the standing pin and a version that is here. Out: a ``Comparison``. Laws: a comparison that could not be made is
-never an empty one; a pin whose difference is unknown, or that relabels more than ``ingest.max_relabelled`` allows, has
-a refusal, and the refusal names the command by which a person accepts it.
+never an empty one; a pin whose difference is unknown, that holds no image, or that relabels more than
+``ingest.max_relabelled`` allows, has a refusal, and the refusal names the command by which a person accepts it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class Comparison:
             limit: ``ingest.max_relabelled``, [0, 1].
         """
         accept = f"`cxr sources update {source} --accept-relabelled`"
+        if not self.labels and self.basis != "same_bytes":
+            return SourceError(
+                f"{source} holds no image: nothing is left of it that could be ingested.",
+                reason="no_images",
+                hint=f"Check where the source is reached; a person who wants it so accepts it with {accept}.",
+            )
         if self.basis == "no_catalogue":
             return SourceError(
                 f"What changed in {source}, image by image, cannot be told: {self.detail}.",

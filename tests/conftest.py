@@ -19,7 +19,7 @@ settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
 # Made once and shared: tests that use them run in one worker, or each worker would make its own.
-_SHARED = frozenset({"again", "first", "prefect_server", "promoted"})
+_SHARED = {**dict.fromkeys(("again", "first", "prefect_server", "promoted"), "retrain"), "ingested_mirrors": "mirrors"}
 
 _OURS = ("CXR_", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME")
 
@@ -41,7 +41,7 @@ def mirrors() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share a retrain together (``--dist loadgroup``)."""
+    """Keep the tests that share a retrain, or the mirrors, together (``--dist loadgroup``)."""
     for item in items:
-        if _SHARED & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("retrain"))
+        for group in {_SHARED[name] for name in getattr(item, "fixturenames", ()) if name in _SHARED}:
+            item.add_marker(pytest.mark.xdist_group(group))

@@ -115,6 +115,16 @@ def test_relabelling_in_mass_waits_for_a_person(pinned: Place, verb: Verb) -> No
     assert states(verb(pinned, "sources", "status", "--json"))["sirm"] == "as pinned"
 
 
+def test_a_source_that_has_lost_every_image_waits_for_a_person(pinned: Place, verb: Verb) -> None:
+    for name in sirm_images(pinned):
+        (pinned.sources / "sirm" / name).unlink()
+    text = lock(pinned)
+    ended = verb(pinned, "sources", "update", "sirm", "--json")
+    assert (ended.code, ended.report["error"]["reason"], lock(pinned)) == (1, "no_images", text)
+    accepted = verb(pinned, "sources", "update", "sirm", "--accept-relabelled", "--json")
+    assert (accepted.code, states(accepted)) == (0, {"sirm": "moved"})
+
+
 def test_a_refused_source_holds_back_no_other(pinned: Place, verb: Verb) -> None:
     edit_table(pinned.sources / "sirm/cases.csv", say("SARS"))
     (pinned.sources / "rsna/notes.txt").write_text("seen", encoding="utf-8")

@@ -1,7 +1,4 @@
-import csv
-import os
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +8,6 @@ from hypothesis import strategies as st
 from cxr_core.curate import duplicates, neighbours
 from cxr_core.curate.duplicates import find_joins, find_pairs, hash_values
 from cxr_core.curate.groups import components
-from cxr_core.imaging.decode import decode
-from cxr_core.imaging.hashing import perceptual_hash, thumbnail
-from tests.cxr_core.curate.build import params
 
 
 def pictures(seed, n):
@@ -173,31 +167,3 @@ def test_many_copies_of_one_file_give_a_star_not_every_pair():
 
 def test_hashes_are_read_as_64_bits():
     assert hash_values(["ffffffffffffffff", "0000000000000001"]).tolist() == [2**64 - 1, 1]
-
-
-@pytest.mark.mirrors
-@pytest.mark.skipif("CXR_TEST_MIRRORS" not in os.environ, reason="needs real sources in CXR_TEST_MIRRORS")
-def test_every_sirm_picture_finds_its_copy_in_the_github_collection():
-    root = Path(os.environ["CXR_TEST_MIRRORS"])
-    with (root / "sirm/cases.csv").open(encoding="utf-8", newline="") as file:
-        sirm = [(row["url"], root / "sirm" / row["file"]) for row in csv.DictReader(file)]
-    with (root / "github/metadata.csv").open(encoding="utf-8", newline="") as file:
-        github = [
-            (row["url"], root / "github/images" / row["filename"])
-            for row in csv.DictReader(file)
-            if "sirm.org" in row["url"] and (root / "github/images" / row["filename"]).is_file()
-        ]
-    rows = [*sirm, *github]
-    pixels = [decode(path.read_bytes()).pixels for _, path in rows]
-    bounds = params().curate
-    pairs = find_pairs(
-        names(len(rows)),
-        names(len(rows)),
-        np.array([perceptual_hash(picture) for picture in pixels], dtype=np.uint64),
-        np.stack([thumbnail(picture) for picture in pixels]),
-        max_hamming=bounds.max_hamming,
-        min_correlation=bounds.min_correlation,
-    )
-    n = len(sirm)
-    across = {p.first for p in pairs if p.first < n <= p.second and rows[p.first][0] == rows[p.second][0]}
-    assert across == set(range(n))

@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ from cxr_core.curate.reasons import ExclusionReason
 from cxr_core.files import read_json
 from cxr_core.ingest.record import read_records
 from tests.cxr_core.curate.build import params
-from tests.cxr_core.ingest.build import ingest, pinned_workspace
 
 pytestmark = [
     pytest.mark.mirrors,
@@ -25,17 +23,9 @@ IMAGES = {".jpg", ".jpeg", ".png", ".dcm"}
 
 
 @pytest.fixture(scope="module")
-def mirrors():
-    return Path(os.environ["CXR_TEST_MIRRORS"])
-
-
-@pytest.fixture(scope="module")
-def workspace(mirrors, tmp_path_factory):
-    place = pinned_workspace(tmp_path_factory.mktemp("whole"), mirrors)
-    for source in SOURCES:
-        ingest(source, workspace=place, sources=mirrors)
-    stage.run(workspace=place, params=params())
-    return place
+def workspace(ingested_mirrors):
+    stage.run(workspace=ingested_mirrors.workspace, params=params())
+    return ingested_mirrors.workspace
 
 
 def test_every_x_ray_on_disk_is_in_exactly_one_place(mirrors, workspace):

@@ -2,13 +2,11 @@
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from cxr_core.ingest.listing import list_source
 from cxr_core.ingest.record import read_exclusions, read_records
-from tests.cxr_core.ingest.build import ingest, pinned_workspace
 
 pytestmark = [
     pytest.mark.mirrors,
@@ -24,31 +22,20 @@ EXPECTED = {
 }
 
 
-@pytest.fixture(scope="module")
-def mirrors():
-    return Path(os.environ["CXR_TEST_MIRRORS"])
-
-
-@pytest.fixture(scope="module")
-def workspace(mirrors, tmp_path_factory):
-    return pinned_workspace(tmp_path_factory.mktemp("workspace"), mirrors)
-
-
 @pytest.mark.parametrize("source", EXPECTED)
-def test_every_file_of_a_mirror_is_accounted_for(mirrors, workspace, source):
+def test_every_file_of_a_mirror_is_accounted_for(mirrors, ingested_mirrors, source):
     files, images, rows, patients = EXPECTED[source]
     assert list_source(mirrors / source).files == files
-    summary = ingest(source, workspace=workspace, sources=mirrors)
+    summary = ingested_mirrors.summaries[source]
     assert summary["files"] == summary["records"] + summary["excluded"] + summary["quarantined"] == images
     assert summary["files"] + summary["other_files"] == files
     assert summary["excluded_rows"] == rows
-    records = read_records(workspace / "data" / "raw" / source / "records.jsonl")
+    records = read_records(ingested_mirrors.workspace / "data" / "raw" / source / "records.jsonl")
     assert len(records) == images
     assert len({record.patient for record in records}) == patients
     assert not any(record.synthetic for record in records)
 
 
-def test_the_collection_s_rows_without_a_file_keep_their_reasons(mirrors, workspace):
-    ingest("github", workspace=workspace, sources=mirrors)
-    rows = read_exclusions(workspace / "data" / "raw" / "github" / "exclusions.jsonl")
+def test_the_collection_s_rows_without_a_file_keep_their_reasons(ingested_mirrors):
+    rows = read_exclusions(ingested_mirrors.workspace / "data" / "raw" / "github" / "exclusions.jsonl")
     assert Counter(row.reason for row in rows) == {"file_missing": 2, "duplicate_row": 5}
