@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_data import data, sources
+from flows.cli_paper import paper
 from flows.options import Json, Set, Workspace
 from flows.output import Output, boundary
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
+app.add_typer(paper, name="paper")
 
 Model = Annotated[
     str | None,

@@ -22,6 +22,8 @@ VERBS = (
     ("why",),
     ("compare",),
     ("predict",),
+    ("paper",),
+    ("paper", "check"),
     ("data",),
     ("data", "report"),
     ("data", "pull"),
@@ -53,7 +55,9 @@ def test_every_verb_says_what_it_does(verb: tuple[str, ...]) -> None:
     assert "Usage:" in result.output
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in (("sources",), ("data",))], ids=" ".join)
+@pytest.mark.parametrize(
+    "verb", [verb for verb in VERBS if verb not in (("sources",), ("data",), ("paper",))], ids=" ".join
+)
 def test_every_verb_takes_json(verb: tuple[str, ...]) -> None:
     assert "--json" in CliRunner().invoke(app, [*verb, "--help"], env={"COLUMNS": "120", "TERM": "dumb"}).output
 
