@@ -162,6 +162,22 @@ def why(
 
 
 @app.command()
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="A run, the first digits of one, or a model; default: the one that serves.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page's file.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Write a run's page: every figure and table of the paper, and what to believe of them, in one HTML file."""
+    with boundary(as_json) as console:
+        from flows.page_views import show_page
+        from tasks.page import write_report
+
+        console.report(write_report(run, out), show_page)
+
+
+@app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="PNG, JPEG or DICOM files, or folders.")],
     model: Annotated[str | None, typer.Option(help="As for `trace`; default: what serves.")] = None,
@@ -183,13 +199,13 @@ def predict(
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs or models, two or more.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs or models; each two are paired.")],
     as_json: Json = False,
 ) -> None:
-    """Runs side by side, paired on the images they share."""
+    """Runs side by side, paired on the images they share, and the systems that the paper names, as it prints them."""
     with boundary(as_json) as out:
-        from flows.views import show_comparison
-        from tasks.evaluate import compare_runs
+        from flows.compare_views import show_comparison
+        from tasks.compare import compare_runs
 
         out.report(compare_runs(runs), show_comparison)
 

@@ -13,6 +13,7 @@ from tasks.data import version_data
 from tasks.evaluate import evaluate
 from tasks.explain import explain
 from tasks.ingest import ingest
+from tasks.page import report
 from tasks.plan import make_plan
 from tasks.prepare import prepare
 from tasks.promote import promote, register
@@ -53,6 +54,7 @@ def retrain(
             decision = promote(run, found.version)
             return report_of(
                 run,
+                page=report(run, found.parent),
                 parent=found.parent,
                 folds=found.folds,
                 refit=found.refit,
@@ -65,11 +67,14 @@ def retrain(
             *folds, refit = train_all(run, plan, data, parent, runner)
             evidence = evaluate(run, plan, data, parent, folds, refit)
             explain(run, parent, folds)
+            report(run, parent)
             version = register(run, data, parent, refit, evidence)
         # After the run is closed: what is judged is finished.
         decision = promote(run, version)
         return report_of(
             run,
+            # Once more, now with the decision.
+            page=report(run, parent),
             parent=parent,
             folds=folds,
             refit=refit,

@@ -15,7 +15,6 @@ from cxr_core.classes import CLASS_NAMES, CLASSES
 __all__ = [
     "figure",
     "show_checks",
-    "show_comparison",
     "show_decision",
     "show_retrain",
     "show_trace",
@@ -49,6 +48,8 @@ def show_retrain(console: Console, report: Mapping[str, Any]) -> None:
     show_decision(console, report["decision"])
     reused = f", {report['reused']} of {len(report['folds']) + 1} trainings reused" if report["reused"] else ""
     console.print(f"run {report['run'][:8]}, data commit {report['commit'][:12]}, {report['seconds']:.0f} s{reused}")
+    if page := report.get("page"):
+        console.print(f"page {escape(page)}", soft_wrap=True)
     console.print()
     for text, command in report["next"]:
         console.print(f"  {text.ljust(24)} [bold]{escape(command)}[/]", soft_wrap=True)
@@ -108,23 +109,6 @@ def show_why(console: Console, report: Mapping[str, Any]) -> None:
         for name, value in run["parts"].items():
             table.add_row(escape(name), escape(_short(value)))
         console.print(table)
-
-
-def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
-    """Runs as rows; below, each pair on the images both tested."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "protocol", "n", "accuracy", "leak-free", "macro AUC"):
-        table.add_column(name)
-    for row in report["runs"]:
-        table.add_row(
-            escape(str(row["name"])),
-            row["protocol"],
-            str(row["n"]) if row.get("cohort") in (None, row["n"]) else f"{row['n']} of {row['cohort']}",
-            *(figure(row[key]) for key in ("accuracy", "leak_free_accuracy", "macro_auc")),
-        )
-    console.print(table)
-    for pair in report["pairs"]:
-        console.print(f"  {escape(pair['text'])}")
 
 
 def figure(value: Mapping[str, Any] | None) -> str:

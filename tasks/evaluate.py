@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from prefect import task
@@ -14,7 +12,6 @@ from prefect.cache_policies import NO_CACHE
 
 from cxr_core.curate.cohort import COHORT_PATH, read_cohort
 from cxr_core.errors import TrackingError
-from cxr_core.evaluate.compare import compare_predictions
 from cxr_core.evaluate.evidence import measure
 from cxr_core.evaluate.figures import confusion_figure, curves_figure, roc_figure
 from cxr_core.evaluate.predictions import Prediction, parse_predictions, predictions_csv, predictions_of
@@ -36,7 +33,6 @@ from tasks.train import EPOCHS_FILE, PREDICTIONS_FILE, PROBABILITIES_FILE, Train
 __all__ = [
     "EVIDENCE_FILE",
     "HOLDOUT_FILE",
-    "compare_runs",
     "evaluate",
     "fold_predictions",
     "read_evidence",
@@ -143,49 +139,6 @@ def run_of(name: str | None) -> str:
             hint="`cxr ui` lists the runs.",
         )
     return known[0]
-
-
-def compare_runs(names: Sequence[str]) -> dict[str, Any]:
-    """Retrains side by side, each pair on the images that both have tested.
-
-    Raises:
-        TrackingError: A name is no retrain.
-    """
-    if len(names) < 2:
-        raise TrackingError("Expected two runs or more.", reason="too_few_runs", hint="cxr compare RUN RUN")
-    tracker = tracker_of(home())
-    found = [(name, run_of(name)) for name in names]
-    evidence = {run_id: read_evidence(tracker, run_id) for _, run_id in found}
-    predictions = {run_id: read_predictions(tracker, run_id) for _, run_id in found}
-    rows = [{"name": name, "run": run_id, **_figures(evidence[run_id])} for name, run_id in found]
-    pairs = [
-        {
-            "first": one,
-            "second": other,
-            **compare_predictions(
-                predictions[first],
-                predictions[second],
-                names=(one, other),
-                confidence=evidence[first].confidence,
-                resamples=evidence[first].bootstrap,
-                seed=evidence[first].seed,
-            ),
-        }
-        for (one, first), (other, second) in combinations(found, 2)
-    ]
-    return {"runs": rows, "pairs": pairs}
-
-
-def _figures(evidence: Evidence) -> dict[str, Any]:
-    people = evidence.all
-    return {
-        "protocol": evidence.context.protocol,
-        "n": people.n,
-        "cohort": evidence.coverage.cohort if evidence.coverage else None,
-        "accuracy": people.accuracy.model_dump(mode="json"),
-        "leak_free_accuracy": evidence.leak_free.accuracy.model_dump(mode="json"),
-        "macro_auc": people.macro_auc.model_dump(mode="json"),
-    }
 
 
 def _coverage(dealt: Split) -> Coverage:

@@ -11,21 +11,27 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from cxr_core.classes import CLASSES
 from cxr_core.evaluate.predictions import Prediction
 from cxr_core.explain.gradcam import heat_maps
+from cxr_core.explain.overlay import overlay_png
 from cxr_core.explain.panels import Panel, choose, panels_figure
 from cxr_core.explain.sanity import randomisation_similarity
 from cxr_core.model import checkpoint
 from cxr_core.model.architectures import facts
 from cxr_core.prepare.store import Store, open_store
 from cxr_core.train.loop import reproducible
+from tasks.adapters.runlog import Run as Log
 from tasks.evaluate import fold_predictions
 from tasks.events import progress, stage_done, stage_started
 from tasks.run import Run
 from tasks.stores import tracker_of
 from tasks.train import WEIGHTS, Trained
 
-__all__ = ["explain"]
+__all__ = ["PICTURES_FILE", "explain"]
+
+PICTURES_FILE = "gradcam/index.json"
+"""Every picture beside its map, with what the network said of it: a list in the order they are shown."""
 
 
 @task(name="explain", cache_policy=NO_CACHE)
@@ -55,12 +61,24 @@ def explain(run: Run, parent: str, folds: Sequence[Trained]) -> int:
             log.data(
                 f"figures/gradcam-{slug}.png", panels_figure(slug, [panels[row.name] for row in rows], predictions)
             )
+    _log_pictures(log, [panels[row.name] for rows in chosen.values() for row in rows])
     mean = float(np.mean(likeness)) if likeness else None
     if mean is not None:
         log.metrics({"gradcam.randomised_similarity": mean, "gradcam.randomised_similarity.n": len(likeness)})
     words = "" if mean is None else f"; under random weights they keep a rank correlation of {mean:.2f} (0 is right)"
     stage_done("explain", f"{len(panels)} Grad-CAM maps{words}")
     return len(panels)
+
+
+def _log_pictures(log: Log, panels: Sequence[Panel]) -> None:
+    listed: list[dict[str, object]] = []
+    for number, panel in enumerate(panels, start=1):
+        row = panel.prediction
+        file = f"gradcam/{number:03d}-{CLASSES[row.label]}.png"
+        log.data(file, overlay_png(panel.pixels, panel.heat))
+        said = {"label": CLASSES[row.label], "predicted": CLASSES[row.predicted], "probability": max(row.probabilities)}
+        listed.append({"file": file, "name": row.name, **said})
+    log.json(PICTURES_FILE, listed)
 
 
 def _explain_fold(

@@ -27,6 +27,7 @@ _ENTRIES = (
     "cxr_core.evaluate.figures",
     "cxr_core.evaluate.tables",
     "cxr_core.explain.gradcam",
+    "cxr_core.explain.overlay",
     "cxr_core.explain.panels",
     "cxr_core.explain.sanity",
     "cxr_core.model.inference",

@@ -31,7 +31,7 @@ from tasks.settings import Home, checkout, home
 from tasks.stores import MODEL, registry_of, tracker_of
 from tasks.train import WEIGHTS, Trained
 
-__all__ = ["approve_version", "judge_version", "promote", "register", "roll_back"]
+__all__ = ["approve_version", "judge_version", "policy_text", "promote", "register", "roll_back"]
 
 POLICY_FILE = "mlflow/promotion_policy.yaml"
 
@@ -132,12 +132,28 @@ def roll_back(*, to: str | None, reason: str) -> dict[str, Any]:
     return _report("rolled back", version, event, None)
 
 
+def policy_text(root: Path) -> str:
+    """The promotion policy of a checkout, as it stands.
+
+    Raises:
+        PolicyError: It has none.
+    """
+    path = root / POLICY_FILE
+    if not path.is_file():
+        raise PolicyError(
+            f"Expected the promotion policy at {path}; it is not there.",
+            reason="no_policy",
+            hint=f"git checkout -- {POLICY_FILE}",
+        )
+    return path.read_text(encoding="utf-8")
+
+
 def _judge(
     where: Home, version: ModelVersion, *, approved_by: str = "", reason: str = "", policy_root: Path | None = None
 ) -> dict[str, Any]:
     tracker = tracker_of(where)
     _check_judgeable(tracker, version)
-    text = _policy_text(policy_root or checkout())
+    text = policy_text(policy_root or checkout())
     policy = read_policy(text)
     evidence = read_evidence(tracker, version.run_id)
     with writing(where) as service:
@@ -218,17 +234,6 @@ def _after(outcome: str, before: Mapping[Alias, str], version: ModelVersion) -> 
         elif after.get("previous") == number:
             del after["previous"]
     return after
-
-
-def _policy_text(root: Path) -> str:
-    path = root / POLICY_FILE
-    if not path.is_file():
-        raise PolicyError(
-            f"Expected the promotion policy at {path}; it is not there.",
-            reason="no_policy",
-            hint=f"git checkout -- {POLICY_FILE}",
-        )
-    return path.read_text(encoding="utf-8")
 
 
 def _demand_reason(reason: str) -> None:

@@ -17,6 +17,7 @@ __all__ = ["report_of"]
 def report_of(
     run: Run,
     *,
+    page: str,
     parent: str,
     folds: Sequence[Trained],
     refit: Trained,
@@ -31,6 +32,7 @@ def report_of(
     return {
         "ok": True,
         "run": parent,
+        "page": page,
         "id": run.id,
         "commit": evidence.context.commit,
         "model": {"name": MODEL, "version": decision["version"]},

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 # Fixtures are found by their names in this file.
+from tests.browser import browser  # noqa: F401
 from tests.walk import again, first, prefect_server, promoted, stand, verb  # noqa: F401
 
 # Before anything imports torch: spinning OpenMP threads make tests several times slower on a busy machine.

@@ -10,7 +10,6 @@ round; what cannot be had is null and says why.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.arrays import Arrays
 from cxr_core.evaluate.drafts import Draft, macro_auc, proportion
 from cxr_core.evaluate.estimates import settle
+from cxr_core.evaluate.paired import shared_images
 from cxr_core.evaluate.predictions import Prediction, digest_predictions
 from cxr_core.stats.intervals import Interval
 from cxr_core.stats.paired import mcnemar
@@ -76,11 +76,9 @@ def compare(
         resamples: Samples of the patient-cluster bootstrap.
         seed: Of the bootstrap.
     """
-    theirs = {row.sha256: row for row in second}
-    shared = sorted((row for row in first if row.sha256 in theirs), key=lambda row: row.sha256)
-    mine = [row for row in shared if row.leak_free and theirs[row.sha256].leak_free]
-    others = [replace(theirs[row.sha256], label=row.label) for row in mine]
-    sides = Arrays.of(mine), Arrays.of(others)
+    shared = shared_images(first, second)
+    mine = shared.first
+    sides = Arrays.of(mine), Arrays.of(shared.second)
     everyone = np.ones(len(mine), dtype=bool)
     pairs = {
         "accuracy": [proportion(side.correct, everyone, side.patients, confidence=confidence) for side in sides],
@@ -106,10 +104,10 @@ def compare(
         first_predictions=digest_predictions(first),
         second_predictions=digest_predictions(second),
         confidence=confidence,
-        shared=len(shared),
+        shared=shared.tested,
         n=len(mine),
         groups=len(set(groups)),
-        relabelled=sum(theirs[row.sha256].label != row.label for row in mine),
+        relabelled=shared.relabelled,
         accuracy=differences["accuracy"],
         macro_auc=differences["macro_auc"],
         only_first_right=only_first,

@@ -7,20 +7,31 @@ told by colour alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cxr_core.classes import CLASS_NAMES, CLASSES
+from cxr_core.classes import CLASS_NAMES, CLASSES, ClassSlug
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.canvas import CLASS_COLOURS, FOLD_COLOURS, GREY, INK, new_figure, png, tidy
 from cxr_core.evaluate.predictions import Prediction
 from cxr_core.evaluate.schema import Estimate, Evidence, PairTest, Population
 from cxr_core.stats.roc import roc_curve
 
-__all__ = ["EpochLike", "confusion_figure", "curves_figure", "roc_figure"]
+__all__ = [
+    "CURVES",
+    "Curve",
+    "EpochLike",
+    "check_histories",
+    "confusion_figure",
+    "curves_figure",
+    "draw_curve",
+    "draw_roc",
+    "roc_figure",
+]
 
 _FOLD_MARKERS = ("o", "s", "^", "D", "v")
 # Beyond so many folds single curves are background, told apart by nothing.
@@ -43,6 +54,30 @@ class EpochLike(Protocol):
     def error_rate(self) -> float | None: ...  # noqa: D102
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """One panel of Fig. 2A-C: what is drawn over the epochs, and its unit."""
+
+    letter: str
+    title: str
+    unit: str
+    value_of: Callable[[EpochLike], float | None]
+    percent: bool = False
+
+
+CURVES = (
+    Curve(letter="A", title="Training loss", unit="mean cross-entropy, nats", value_of=lambda epoch: epoch.train_loss),
+    Curve(letter="B", title="Validation loss", unit="mean cross-entropy, nats", value_of=lambda epoch: epoch.val_loss),
+    Curve(
+        letter="C",
+        title="Error rate on validation images",
+        unit="share wrong",
+        value_of=lambda epoch: epoch.error_rate,
+        percent=True,
+    ),
+)
+
+
 def curves_figure(histories: Mapping[int, Sequence[EpochLike]]) -> bytes:
     """Training loss, validation loss and error rate by epoch, every fold and their mean (Fig. 2A-C).
 
@@ -52,24 +87,25 @@ def curves_figure(histories: Mapping[int, Sequence[EpochLike]]) -> bytes:
     Raises:
         EvidenceError: No fold, or a fold without an epoch.
     """
-    if not histories or not all(histories.values()):
-        raise EvidenceError("Curves need at least one epoch of every fold.", reason="no_epochs")
-    panels: tuple[tuple[str, str, Callable[[EpochLike], float | None]], ...] = (
-        ("A  Training loss", "mean cross-entropy, nats", lambda epoch: epoch.train_loss),
-        ("B  Validation loss", "mean cross-entropy, nats", lambda epoch: epoch.val_loss),
-        ("C  Error rate on validation images", "share wrong", lambda epoch: epoch.error_rate),
-    )
+    check_histories(histories)
     figure = new_figure(width=12.5, height=4.1)
-    axes_of = figure.subplots(1, 3)
-    for axes, (title, unit, value_of) in zip(axes_of, panels, strict=True):
-        _draw_curves(axes, histories, value_of)
-        axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
-        axes.set_xlabel("epoch", fontsize=11)
-        axes.set_ylabel(unit, fontsize=11)
-    axes_of[2].yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes_of = figure.subplots(1, len(CURVES))
+    for axes, curve in zip(axes_of, CURVES, strict=True):
+        draw_curve(axes, histories, curve)
+        axes.set_title(f"{curve.letter}  {curve.title}", loc="left", fontsize=12, fontweight="bold")
     handles, labels = axes_of[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False, fontsize=10)
     return png(figure)
+
+
+def check_histories(histories: Mapping[int, Sequence[EpochLike]]) -> None:
+    """Refuse histories that give no curve.
+
+    Raises:
+        EvidenceError: No fold, or a fold without an epoch.
+    """
+    if not histories or not all(histories.values()):
+        raise EvidenceError("Curves need at least one epoch of every fold.", reason="no_epochs")
 
 
 def roc_figure(predictions: Sequence[Prediction], evidence: Evidence) -> bytes:
@@ -80,20 +116,57 @@ def roc_figure(predictions: Sequence[Prediction], evidence: Evidence) -> bytes:
         evidence: Where the areas and intervals are read.
     """
     figure = new_figure(width=12.5, height=4.4)
-    clean = [row for row in predictions if row.leak_free]
     for letter, slug, axes in zip("DEF", CLASSES, figure.subplots(1, len(CLASSES)), strict=True):
-        colour, index = CLASS_COLOURS[slug], CLASSES.index(slug)
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance")
-        _draw_roc(axes, predictions, index, evidence.all, name="all", colour=colour, style="-")
-        if evidence.leak.leaking:
-            _draw_roc(axes, clean, index, evidence.leak_free, name="leak-free", colour=INK, style="--")
-        tidy(axes)
+        draw_roc(axes, predictions, evidence, slug)
         axes.set_title(f"{letter}  {CLASS_NAMES[slug]} vs. rest", loc="left", fontsize=12, fontweight="bold")
-        axes.set_xlabel("false-positive rate (1 − specificity)", fontsize=11)
-        axes.set_ylabel("true-positive rate (sensitivity)", fontsize=11)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.legend(loc="lower right", fontsize=9, framealpha=0.95, edgecolor="#DDDDDD")
     return png(figure)
+
+
+def draw_curve(axes: Axes, histories: Mapping[int, Sequence[EpochLike]], curve: Curve) -> None:
+    """Draw one panel of Fig. 2A-C: every fold, and their mean."""
+    named = len(histories) <= _FOLDS_NAMED
+    values: dict[int, list[float]] = {}
+    for position, (fold, epochs) in enumerate(sorted(histories.items())):
+        points = [(epoch.epoch, value) for epoch in epochs if (value := curve.value_of(epoch)) is not None]
+        for number, value in points:
+            values.setdefault(number, []).append(value)
+        axes.plot(
+            [number for number, _ in points],
+            [value for _, value in points],
+            color=FOLD_COLOURS[position] if named else GREY,
+            marker=_FOLD_MARKERS[position] if named else "",
+            markersize=4,
+            linewidth=1.1,
+            label=f"fold {fold + 1}" if named else ("each fold" if position == 0 else None),
+        )
+    # The mean stands only where every fold has the epoch: a mean of fewer folds would jump.
+    whole = sorted(epoch for epoch, found in values.items() if len(found) == len(histories))
+    means = [float(np.mean(values[epoch])) for epoch in whole]
+    if len(histories) > 1:
+        axes.plot(whole, means, color=INK, linewidth=2.6, label=f"mean of {len(histories)} folds")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.03)
+    if curve.percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.set_xlabel("epoch", fontsize=11)
+    axes.set_ylabel(curve.unit, fontsize=11)
+    tidy(axes)
+
+
+def draw_roc(axes: Axes, predictions: Sequence[Prediction], evidence: Evidence, slug: ClassSlug) -> None:
+    """Draw one panel of Fig. 2D-F: a class against the rest, over all and over leak-free test images."""
+    colour = CLASS_COLOURS[slug]
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance")
+    _draw_area(axes, predictions, slug, evidence.all, name="all", colour=colour, style="-")
+    if evidence.leak.leaking:
+        clean = [row for row in predictions if row.leak_free]
+        _draw_area(axes, clean, slug, evidence.leak_free, name="leak-free", colour=INK, style="--")
+    tidy(axes)
+    axes.set_xlabel("false-positive rate (1 − specificity)", fontsize=11)
+    axes.set_ylabel("true-positive rate (sensitivity)", fontsize=11)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.legend(loc="lower right", fontsize=9, framealpha=0.95, edgecolor="#DDDDDD")
 
 
 def confusion_figure(people: Population, *, title: str) -> bytes:
@@ -116,39 +189,10 @@ def confusion_figure(people: Population, *, title: str) -> bytes:
     return png(figure)
 
 
-def _draw_curves(
-    axes: Axes, histories: Mapping[int, Sequence[EpochLike]], value_of: Callable[[EpochLike], float | None]
+def _draw_area(
+    axes: Axes, rows: Sequence[Prediction], slug: ClassSlug, people: Population, *, name: str, colour: str, style: str
 ) -> None:
-    named = len(histories) <= _FOLDS_NAMED
-    values: dict[int, list[float]] = {}
-    for position, (fold, epochs) in enumerate(sorted(histories.items())):
-        points = [(epoch.epoch, value) for epoch in epochs if (value := value_of(epoch)) is not None]
-        for number, value in points:
-            values.setdefault(number, []).append(value)
-        axes.plot(
-            [number for number, _ in points],
-            [value for _, value in points],
-            color=FOLD_COLOURS[position] if named else GREY,
-            marker=_FOLD_MARKERS[position] if named else "",
-            markersize=4,
-            linewidth=1.1,
-            label=f"fold {fold + 1}" if named else ("each fold" if position == 0 else None),
-        )
-    # The mean stands only where every fold has the epoch: a mean of fewer folds would jump.
-    whole = sorted(epoch for epoch, found in values.items() if len(found) == len(histories))
-    means = [float(np.mean(values[epoch])) for epoch in whole]
-    if len(histories) > 1:
-        axes.plot(whole, means, color=INK, linewidth=2.6, label=f"mean of {len(histories)} folds")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0.03)
-    tidy(axes)
-
-
-def _draw_roc(
-    axes: Axes, rows: Sequence[Prediction], index: int, people: Population, *, name: str, colour: str, style: str
-) -> None:
-    figures = people.per_class[CLASSES[index]]
+    figures, index = people.per_class[slug], CLASSES.index(slug)
     count = f"{figures.n} of {people.n} images"
     if figures.auc.value is None:
         axes.plot([], [], linestyle="none", label=f"{name}: no curve, {count}")

@@ -14,7 +14,7 @@ from cxr_core.paper.fault import Fault
 from cxr_core.stats.granularity import fits, read_digits
 from cxr_core.stats.intervals import wilson
 
-__all__ = ["figures_faults", "share_faults", "table2_faults"]
+__all__ = ["figures_faults", "interval_faults", "share_faults", "table2_faults"]
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _INTERVAL = rf"({_NUMBER}) \(({_NUMBER}) to ({_NUMBER})"
@@ -39,7 +39,7 @@ def table2_faults(text: str) -> list[Fault]:
             k, n = int(found[2]), int(found[3])
             faults += share_faults(where, found[4], k, n, scale=_PERCENT)
             faults += share_faults(where, found[7], n - k, n, scale=_THOUSANDTHS)
-            faults += _interval(where, (found[5], found[6]), k, n, confidence, scale=_PERCENT)
+            faults += interval_faults(where, (found[5], found[6]), k, n, confidence, scale=_PERCENT)
             counts.append((k, n))
         elif found := _MEAN.fullmatch(line):
             faults += _mean(where, (int(found[1]), int(found[2])), (found[3], found[6]), counts)
@@ -81,24 +81,19 @@ def share_faults(where: str, printed: str, k: int, n: int, *, scale: int = 1) ->
         yield Fault(where=where, printed=printed, stated=stated, why=error.message)
 
 
-def _cell(where: str, cell: str, confidence: float) -> Iterator[Fault]:
-    if cell.startswith("–"):
-        return
-    if found := _COUNTED.fullmatch(cell):
-        k, n = int(found[4]), int(found[5])
-        yield from share_faults(where, found[1], k, n)
-        yield from _interval(where, (found[2], found[3]), k, n, confidence, scale=1)
-    elif found := _MEASURED.fullmatch(cell):
-        low, value, high = float(found[2]), float(found[1]), float(found[3])
-        if not low <= value <= high:
-            yield Fault(where=where, printed=cell, stated=f"n = {found[4]}", why="the point is outside its interval")
-    else:
-        yield Fault(where=where, printed=cell, stated="nothing", why="no count stands beside the figure")
-
-
-def _interval(
+def interval_faults(
     where: str, printed: tuple[str, str], k: int, n: int, confidence: float, *, scale: int
 ) -> Iterator[Fault]:
+    """A fault unless the printed limits are Wilson's of k of n.
+
+    Args:
+        where: What to call the place.
+        printed: Lower and upper limit.
+        k: Stated count.
+        n: Stated denominator.
+        confidence: Of the interval, in (0, 1).
+        scale: 1, or 100 for per cent.
+    """
     if not 0 <= k <= n or n == 0:
         # Said by the share already.
         return
@@ -110,6 +105,21 @@ def _interval(
     if wanted != printed:
         words = f"Wilson's is {wanted[0]} to {wanted[1]}"
         yield Fault(where=where, printed=" to ".join(printed), stated=f"{k} of {n}", why=words)
+
+
+def _cell(where: str, cell: str, confidence: float) -> Iterator[Fault]:
+    if cell.startswith("–"):
+        return
+    if found := _COUNTED.fullmatch(cell):
+        k, n = int(found[4]), int(found[5])
+        yield from share_faults(where, found[1], k, n)
+        yield from interval_faults(where, (found[2], found[3]), k, n, confidence, scale=1)
+    elif found := _MEASURED.fullmatch(cell):
+        low, value, high = float(found[2]), float(found[1]), float(found[3])
+        if not low <= value <= high:
+            yield Fault(where=where, printed=cell, stated=f"n = {found[4]}", why="the point is outside its interval")
+    else:
+        yield Fault(where=where, printed=cell, stated="nothing", why="no count stands beside the figure")
 
 
 def _mean(

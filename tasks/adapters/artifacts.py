@@ -18,7 +18,7 @@ from cxr_core.digests import digest_file
 from cxr_core.errors import TrackingError
 from tasks.adapters.records import RunRecord
 
-__all__ = ["checked_artifact"]
+__all__ = ["artifact_place", "checked_artifact"]
 
 
 @contextmanager
@@ -46,12 +46,17 @@ def checked_artifact(record: RunRecord, name: str, *, tracking_uri: str) -> Gene
         yield path
 
 
+def artifact_place(record: RunRecord, name: str) -> Path | None:
+    """Where an artifact's file lies, where artifacts lie on this machine; None where a server keeps them."""
+    folder = get_local_path_or_none(record.artifact_uri)
+    return None if folder is None else Path(folder, *PurePosixPath(name).parts)
+
+
 def _local(record: RunRecord, name: str, scratch: Path, tracking_uri: str) -> Path:
     """Where the artifact lies on this machine: in place where the store is a folder, else downloaded to scratch."""
     try:
-        folder = get_local_path_or_none(record.artifact_uri)
-        if folder is not None:
-            path = Path(folder, *PurePosixPath(name).parts)
+        path = artifact_place(record, name)
+        if path is not None:
             if not path.is_file():
                 raise FileNotFoundError(path)
             return path

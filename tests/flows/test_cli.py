@@ -20,6 +20,7 @@ VERBS = (
     ("approve",),
     ("rollback",),
     ("why",),
+    ("report",),
     ("compare",),
     ("predict",),
     ("paper",),

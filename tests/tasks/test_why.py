@@ -70,9 +70,33 @@ def test_two_retrains_are_compared_on_the_images_that_both_tested(
     assert pair["text"] in " ".join(verb(promoted.place, "compare", *runs).out.split())
 
 
-def test_one_run_is_compared_with_nothing(promoted: Retrained, verb: Verb) -> None:
-    ended = verb(promoted.place, "compare", promoted.report["run"], "--json")
-    assert (ended.code, ended.report["error"]["reason"]) == (1, "too_few_runs")
+def test_the_papers_systems_stand_below_as_printed_and_runs_name_their_architecture(
+    promoted: Retrained, verb: Verb
+) -> None:
+    report = verb(promoted.place, "compare", promoted.report["run"], "--json").report
+    assert [row["architecture"] for row in report["runs"]] == ["resnet18"]
+    assert report["pairs"] == []
+    names = " ".join(system["name"] for system in report["systems"])
+    for name in ("COVID-Net", "VGG19 and DenseNet", "ResNet-18", "ResNet-50", "DenseNet-169"):
+        assert name in names
+    shown = " ".join(verb(promoted.place, "compare", promoted.report["run"]).out.split())
+    assert "as printed in the paper, other data" in shown
+    assert "accuracy 93.3 %" in shown
+
+
+def test_a_pair_has_delong_mcnemar_and_non_inferiority_at_the_policys_margin(
+    first: Retrained, promoted: Retrained, verb: Verb
+) -> None:
+    runs = [first.report["run"], promoted.report["run"]]
+    (pair,) = verb(promoted.place, "compare", *runs, "--json").report["pairs"]
+    assert set(pair["areas"]) == {"covid", "viral", "normal"}
+    assert pair["mcnemar_p"] is not None
+    # The lenient policy of this place: a margin of 1, which no difference passes.
+    assert pair["non_inferior"]["accuracy"] == {"margin": 1.0, "low": pair["accuracy"]["low"], "verdict": "shown"}
+    assert pair["second_non_inferior"]["macro_auc"]["low"] == -pair["macro_auc"]["high"]
+    shown = " ".join(verb(promoted.place, "compare", *runs).out.split())
+    assert "no worse than" in shown
+    assert "AUC of COVID-19" in shown
 
 
 def test_a_fold_alone_is_no_retrain_to_compare(promoted: Retrained, verb: Verb) -> None:

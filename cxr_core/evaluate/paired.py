@@ -1,0 +1,121 @@
+"""Two models on the same images: areas paired by DeLong's covariance, and whether one is shown to be no worse.
+
+Laws: swapping the two turns every difference round and keeps p; a table against itself differs by 0; nothing is claimed
+where an interval is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from scipy import special
+
+from cxr_core.classes import CLASSES, ClassSlug
+from cxr_core.errors import EvidenceError
+from cxr_core.evaluate.predictions import Prediction
+from cxr_core.stats.intervals import normal_quantile
+from cxr_core.stats.roc import delong_difference, weighted_auc
+
+__all__ = ["AreaDifference", "NonInferior", "Shared", "area_differences", "non_inferior", "shared_images"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shared:
+    """Images that both were tested on, leak-free for both, in one order; judged by the first's labels.
+
+    Attributes:
+        tested: Images that both were tested on at all.
+        relabelled: Compared images whose label is another in the second.
+        first: Rows of the first (n).
+        second: Rows of the second (n), with the first's labels.
+    """
+
+    tested: int
+    relabelled: int
+    first: tuple[Prediction, ...]
+    second: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AreaDifference:
+    """AUC of one class against the rest, first minus second, with DeLong's interval and two-sided p.
+
+    Null with a reason where a side has fewer than two images; p is null where both separate the classes alike, so that
+    nothing varies.
+    """
+
+    first: float | None
+    second: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NonInferior:
+    """Whether the first is shown to be worse than the second by no more than a margin."""
+
+    margin: float
+    low: float | None
+    verdict: Literal["shown", "not shown"]
+
+
+def shared_images(first: Sequence[Prediction], second: Sequence[Prediction]) -> Shared:
+    """The images that can be compared; an image is known by the digest of its bytes."""
+    theirs = {row.sha256: row for row in second}
+    both = sorted((row for row in first if row.sha256 in theirs), key=lambda row: row.sha256)
+    mine = tuple(row for row in both if row.leak_free and theirs[row.sha256].leak_free)
+    others = tuple(theirs[row.sha256] for row in mine)
+    return Shared(
+        tested=len(both),
+        relabelled=sum(one.label != other.label for one, other in zip(mine, others, strict=True)),
+        first=mine,
+        second=tuple(replace(other, label=one.label) for one, other in zip(mine, others, strict=True)),
+    )
+
+
+def area_differences(shared: Shared, *, confidence: float) -> dict[ClassSlug, AreaDifference]:
+    """Each class's AUC of the first less that of the second.
+
+    Args:
+        shared: Images of both.
+        confidence: Two-sided coverage, in (0, 1).
+    """
+    return {slug: _area(shared, index, confidence) for index, slug in enumerate(CLASSES)}
+
+
+def non_inferior(low: float | None, *, margin: float) -> NonInferior:
+    """Judge a lower limit of first minus second.
+
+    Args:
+        low: The limit; None where there is none.
+        margin: How much worse the first may be, at least 0.
+    """
+    shown = low is not None and math.isfinite(low) and low >= -margin
+    return NonInferior(margin=margin, low=low, verdict="shown" if shown else "not shown")
+
+
+def _area(shared: Shared, index: int, confidence: float) -> AreaDifference:
+    truth = [row.label == index for row in shared.first]
+    scores = [[row.probabilities[index] for row in side] for side in (shared.first, shared.second)]
+    try:
+        value, variance = delong_difference(truth, scores[0], scores[1])
+    except EvidenceError as error:
+        return AreaDifference(first=None, second=None, value=None, low=None, high=None, p=None, why=error.message)
+    one, other = (float(weighted_auc(truth, side, [[1.0] * len(truth)])[0]) for side in scores)
+    half = normal_quantile(confidence) * math.sqrt(variance)
+    p = float(special.erfc(abs(value) / math.sqrt(2 * variance))) if variance > 0 else None
+    return AreaDifference(
+        first=one,
+        second=other,
+        value=value,
+        low=max(-1.0, value - half),
+        high=min(1.0, value + half),
+        p=p,
+        why="" if p is not None else "The two order these images alike, or without a fault: nothing varies.",
+    )
