@@ -26,6 +26,7 @@ __all__ = [
     "Params",
     "Precision",
     "PrepareParams",
+    "PretrainParams",
     "Protocol",
     "SplitParams",
     "TrainParams",
@@ -117,6 +118,13 @@ class TrainParams(_Section):
     seed: Seed
 
 
+class PretrainParams(_Section):
+    """What a backbone learns from beside the parameters of ``train``."""
+
+    validation: float = Field(gt=0, le=0.5)
+    seed: Seed
+
+
 class EvaluateParams(_Section):
     """How sure the figures are."""
 
@@ -141,6 +149,7 @@ class Params(_Section):
     prepare: PrepareParams
     split: SplitParams
     train: TrainParams
+    pretrain: PretrainParams
     evaluate: EvaluateParams
     explain: ExplainParams
 

@@ -60,6 +60,21 @@ def retrain(overrides: Set = None, workspace: Workspace = None, as_json: Json = 
 
 
 @app.command()
+def pretrain(
+    overrides: Set = None,
+    workspace: Workspace = None,
+    alias: Annotated[str, typer.Option(help="What points at the new version afterwards.")] = "newest",
+    as_json: Json = False,
+) -> None:
+    """Train a backbone on labelled X-rays that have nothing to do with the cohort, and register it."""
+    with boundary(as_json) as out:
+        from flows.start import run_pretrain
+        from flows.views import show_backbone
+
+        out.report(run_pretrain(out, overrides or [], workspace, alias), show_backbone)
+
+
+@app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 5000,

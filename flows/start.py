@@ -21,7 +21,7 @@ from tasks.run import check_request
 from tasks.settings import Home, home, prefect_environment
 from tasks.stores import tracker_of
 
-__all__ = ["DEMO_OVERRIDES", "run_demo", "run_retrain"]
+__all__ = ["DEMO_OVERRIDES", "run_demo", "run_pretrain", "run_retrain"]
 
 _PHANTOM_SEED = 2021
 _PHANTOMS = dict.fromkeys(CLASSES, 50)
@@ -41,6 +41,19 @@ def run_retrain(out: Output, overrides: Sequence[str], workspace: Path | None) -
     """Run the retrain flow on the sources that the environment names."""
     with out.events():
         return _run(home(), overrides, workspace, "cxr retrain")
+
+
+def run_pretrain(out: Output, overrides: Sequence[str], workspace: Path | None, alias: str) -> dict[str, Any]:
+    """Run the pretrain flow on the sources that the environment names."""
+    with out.events():
+        where = home()
+        check_request(overrides)
+        server = _ready(where)
+        from flows.pretrain import pretrain
+
+        if server is not None:
+            server.join()
+        return pretrain(overrides=[*overrides], workspace=_text(workspace), alias=alias)
 
 
 def run_demo(out: Output) -> dict[str, Any]:
@@ -65,19 +78,27 @@ def _run(
 ) -> dict[str, Any]:
     # Starting Prefect takes many seconds: what cannot work is told before.
     check_request(overrides)
+    server = _ready(where)
+    from flows.retrain import retrain
+
+    if server is not None:
+        server.join()
+    return retrain(overrides=[*overrides], workspace=_text(workspace), program=program, unpinned=unpinned)
+
+
+def _text(workspace: Path | None) -> str | None:
+    return None if workspace is None else str(workspace.absolute())
+
+
+def _ready(where: Home) -> threading.Thread | None:
+    """The stores and Prefect, before a flow is imported; a server that is starting is joined by the caller."""
     tracker_of(where)
     # Prefect makes its own folder but none above it, and without it waits for its store until time runs out.
     make_home(where.root)
     # Prefect reads its settings while it is imported.
     os.environ.update(prefect_environment(where))
     quiet_libraries()
-    server = _start_server()
-    from flows.retrain import retrain
-
-    if server is not None:
-        server.join()
-    folder = None if workspace is None else str(workspace.absolute())
-    return retrain(overrides=[*overrides], workspace=folder, program=program, unpinned=unpinned)
+    return _start_server()
 
 
 def _start_server() -> threading.Thread | None:

@@ -14,6 +14,7 @@ from cxr_core.classes import CLASS_NAMES, CLASSES
 
 __all__ = [
     "figure",
+    "show_backbone",
     "show_checks",
     "show_decision",
     "show_retrain",
@@ -53,6 +54,18 @@ def show_retrain(console: Console, report: Mapping[str, Any]) -> None:
     console.print()
     for text, command in report["next"]:
         console.print(f"  {text.ljust(24)} [bold]{escape(command)}[/]", soft_wrap=True)
+
+
+def show_backbone(console: Console, report: Mapping[str, Any]) -> None:
+    """What a backbone learnt from, and how a retrain starts from it."""
+    images = report["images"]
+    console.print(
+        f"{report['model']}: {images['train']} images outside the cohort, {images['validation']} validated; "
+        f"labels {', '.join(report['classes'])}",
+        soft_wrap=True,
+    )
+    name = report["model"].removeprefix("models:/").rpartition("/")[0]
+    console.print(f"cxr retrain --set train.weights=registry:{name}@{report['alias']}", soft_wrap=True)
 
 
 def show_decision(console: Console, report: Mapping[str, Any]) -> None:

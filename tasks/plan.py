@@ -17,7 +17,7 @@ from cxr_core.prepare.store import open_store
 from cxr_core.split.folds import SPLIT_PATH, Split, members, read_split
 from cxr_core.train.key import TrainKey, import_closure, train_key
 from tasks.run import Run
-from tasks.stores import initial_weights
+from tasks.stores import check_initial_weights, initial_weights
 
 __all__ = ["Plan", "make_plan"]
 
@@ -77,12 +77,13 @@ def make_plan(run: Run) -> Plan:
 
     Raises:
         CohortError: The workspace's cohort, store or folds do not hold together.
-        WeightsError: The initial weights cannot be named.
+        WeightsError: The initial weights cannot be named, or have learnt from this cohort.
     """
     cohort = read_cohort(run.path / COHORT_PATH)
     dealt = read_split(run.path)
     tensors = [row.tensor_sha256 for row in open_store(run.path).index]
     train = run.params.train
+    check_initial_weights(run)
     weights = weights_identity(train.weights, architecture=train.architecture, registry=initial_weights(run))
     constraints = digest_file(run.path / "constraints.txt")
 

@@ -37,7 +37,7 @@ def predict_files(paths: Sequence[Path], *, model: str | None = None, explain: P
         explain: Folder for a Grad-CAM picture a file; None draws none.
 
     Returns:
-        ``ok`` (every file could be used), ``model``, ``version``, ``weights`` and ``images``: per file ``file``,
+        ``ok`` (every file could be used), ``model``, ``weights``, ``temperature`` and ``images``: per file ``file``,
         ``sha256``, ``label``, ``probabilities`` by class, ``map`` (its Grad-CAM picture) or ``error``.
 
     Raises:
@@ -55,6 +55,7 @@ def predict_files(paths: Sequence[Path], *, model: str | None = None, explain: P
         "ok": all("error" not in row for row in rows),
         "model": version.uri,
         "weights": classifier.digest,
+        "temperature": classifier.temperature,
         "images": rows,
     }
 
@@ -86,7 +87,7 @@ def _load(model: str | None) -> tuple[ModelVersion, Classifier]:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.safetensors"
         registry.fetch_weights(parse_reference(version.uri), path)
-        return version, Classifier.load(path, digest=version.tags.get("cxr.weights"))
+        return version, Classifier.load(path, digest=version.tags.get("cxr.weights"), temperature=version.temperature)
 
 
 def _rows(classifier: Classifier, files: Sequence[Path], explain: Path | None) -> list[dict[str, Any]]:

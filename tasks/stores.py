@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from cxr_core.curate.cohort import COHORT_PATH, EXCLUSIONS_PATH, read_cohort, read_exclusions
+from cxr_core.curate.outside import read_outside, seen_in_cohort
 from cxr_core.digests import digest_value
-from cxr_core.errors import LedgerError, TrackingError
+from cxr_core.errors import LedgerError, TrackingError, WeightsError
 from tasks.adapters.ledger import LEDGER_REF
 from tasks.adapters.registry import ModelReference, ModelVersion, Registry, parse_reference
 from tasks.adapters.tracking import Tracker, open_store
 from tasks.run import Run
 from tasks.settings import Home
 
-__all__ = ["MODEL", "fact", "in_service", "initial_weights", "ledger_ref", "registry_of", "start_ledger", "tracker_of"]
+__all__ = [
+    "BACKBONE",
+    "BACKBONE_IMAGES",
+    "MODEL",
+    "check_initial_weights",
+    "fact",
+    "in_service",
+    "initial_weights",
+    "ledger_ref",
+    "registry_of",
+    "start_ledger",
+    "tracker_of",
+]
 
 MODEL = "cxr-resnet34"
 """The registered model."""
+
+BACKBONE = "cxr-backbone"
+"""The registered model that `cxr pretrain` makes versions of."""
+BACKBONE_IMAGES = "images.csv"
+"""Of its run: every image that it has learnt from or was validated on."""
 
 _LEDGER_TAG = "cxr.ledger"
 
@@ -63,6 +83,32 @@ def initial_weights(run: Run) -> Callable[[str], Path]:
         return path
 
     return resolve
+
+
+def check_initial_weights(run: Run) -> None:
+    """Refuse a backbone that has learnt from an image, or a patient, of this run's cohort.
+
+    Raises:
+        WeightsError: ``weights_saw_cohort``.
+        TrackingError: There is no such version, or its list of images is not whole.
+    """
+    kind, _, name = run.params.train.weights.partition(":")
+    if kind != "registry":
+        return
+    version = registry_of(run.home).get(parse_reference(f"models:/{name}"))
+    if version.name != BACKBONE:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = tracker_of(run.home).fetch(version.run_id, BACKBONE_IMAGES, Path(scratch) / BACKBONE_IMAGES)
+        seen = seen_in_cohort(
+            read_outside(path), read_cohort(run.path / COHORT_PATH), read_exclusions(run.path / EXCLUSIONS_PATH)
+        )
+    if seen:
+        raise WeightsError(
+            f"{version.uri} has learnt from {len(seen)} images that have to do with this cohort, first {seen[0]}.",
+            reason="weights_saw_cohort",
+            hint="Run `cxr pretrain` with this retrain's parameters: it learns outside of this cohort.",
+        )
 
 
 def fact(version: ModelVersion, name: str) -> str:

@@ -77,6 +77,8 @@ class Exclusion:
     detail: str
     label: str
     """The class it would have had; empty where it has none."""
+    group: str = ""
+    """As in the cohort: one patient or one X-ray; empty for what ingest left out."""
 
 
 def write_cohort(path: Path, rows: Sequence[CohortRow]) -> None:
@@ -132,6 +134,7 @@ def read_exclusions(path: Path) -> list[Exclusion]:
             reason=row["reason"],
             detail=row["detail"],
             label=row["label"],
+            group=row["group"],
         )
         for row in _rows(path, Exclusion)
     ]

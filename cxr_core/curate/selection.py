@@ -68,7 +68,7 @@ def select(records: Sequence[Record], pairs: Sequence[Pair], params: CurateParam
     kept = [row for row, verdict in enumerate(verdicts) if verdict.reason is None]
     return Selection(
         rows=tuple(sorted((_row(records[i], verdicts[i].label, groups[i]) for i in kept), key=lambda row: row.sha256)),
-        exclusions=tuple(sorted(_exclusions(records, verdicts), key=lambda row: row.name)),
+        exclusions=tuple(sorted(_exclusions(records, verdicts, groups), key=lambda row: row.name)),
         clusters=tuple(sorted(tuple(sorted(records[i].name for i in cluster)) for cluster in clusters)),
     )
 
@@ -170,10 +170,15 @@ def _row(record: Record, label: Label, group: str) -> CohortRow:
     )
 
 
-def _exclusions(records: Sequence[Record], verdicts: Sequence[_Verdict]) -> Iterable[Exclusion]:
-    for record, verdict in zip(records, verdicts, strict=True):
+def _exclusions(records: Sequence[Record], verdicts: Sequence[_Verdict], groups: Sequence[str]) -> Iterable[Exclusion]:
+    for record, verdict, group in zip(records, verdicts, groups, strict=True):
         if verdict.reason is not None:
             label = "" if isinstance(verdict.label, ExclusionReason) else verdict.label
             yield Exclusion(
-                name=record.name, source=record.source, reason=verdict.reason.value, detail=verdict.detail, label=label
+                name=record.name,
+                source=record.source,
+                reason=verdict.reason.value,
+                detail=verdict.detail,
+                label=label,
+                group=group,
             )

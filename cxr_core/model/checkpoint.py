@@ -81,12 +81,13 @@ def save(path: Path, network: nn.Module, about: About) -> str:
     return digest_file(path)
 
 
-def read(path: Path, *, digest: str | None = None) -> Checkpoint:
+def read(path: Path, *, digest: str | None = None, classes: tuple[str, ...] | None = CLASSES) -> Checkpoint:
     """Read a file of weights and check everything that can be checked without a network.
 
     Args:
         path: The safetensors file.
         digest: The digest it must have; None takes any.
+        classes: What it must tell apart; None takes any, as a backbone's.
 
     Raises:
         WeightsError: ``checkpoint_missing``, ``digest_mismatch``, ``checkpoint_damaged``, ``checkpoint_foreign``,
@@ -111,7 +112,7 @@ def read(path: Path, *, digest: str | None = None) -> Checkpoint:
             reason="checkpoint_damaged",
             hint="Fetch the checkpoint again from the run that made it.",
         ) from error
-    about = _about(header, path)
+    about = _about(header, path, classes)
     _refuse_not_finite(tensors, path)
     return Checkpoint(about=about, tensors=tensors, digest=found)
 
@@ -145,7 +146,7 @@ def fill(network: nn.Module, checkpoint: Checkpoint) -> None:
     network.load_state_dict(checkpoint.tensors)
 
 
-def _about(header: dict[str, str], path: Path) -> About:
+def _about(header: dict[str, str], path: Path, classes: tuple[str, ...] | None) -> About:
     try:
         fields: dict[str, Any] = json.loads(header[_HEADER_KEY])
         lists: dict[str, Any] = {name: tuple(fields.pop(name)) for name in ("classes", "mean", "std")}
@@ -163,9 +164,10 @@ def _about(header: dict[str, str], path: Path) -> About:
             reason="checkpoint_foreign",
             hint="Use the release that wrote it.",
         )
-    if about.classes != CLASSES or about.mean != IMAGENET_MEAN or about.std != IMAGENET_STD:
+    wanted = about.classes if classes is None else classes
+    if about.classes != wanted or about.mean != IMAGENET_MEAN or about.std != IMAGENET_STD:
         raise WeightsError(
-            f"Expected classes {list(CLASSES)} and ImageNet normalisation at {path}; found classes "
+            f"Expected classes {list(wanted)} and ImageNet normalisation at {path}; found classes "
             f"{list(about.classes)}, mean {list(about.mean)}, std {list(about.std)}.",
             reason="classes_mismatch",
         )

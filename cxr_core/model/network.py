@@ -101,7 +101,12 @@ def autocast(precision: UsedPrecision) -> torch.autocast:
 
 
 def probabilities(
-    network: nn.Module, images: NDArray[np.uint8], *, precision: UsedPrecision, batch_size: int = 16
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    *,
+    precision: UsedPrecision,
+    batch_size: int = 16,
+    temperature: float = 1.0,
 ) -> NDArray[np.float64]:
     """Class probabilities (softmax of the paper's class score) in evaluation mode.
 
@@ -112,6 +117,7 @@ def probabilities(
         images: uint8 (n, S, S); may be memory-mapped.
         precision: Of the forward pass; the softmax is float64.
         batch_size: Images a forward pass; bounds memory, not the result beyond rounding.
+        temperature: What class scores are divided by before the softmax (Guo et al. 2017, § 4.2); 1 changes no bit.
 
     Returns:
         float64 (n, C), in ``CLASSES`` order.
@@ -123,7 +129,7 @@ def probabilities(
         with torch.inference_mode(), autocast(precision):
             for start in range(0, len(images), batch_size):
                 logits = network(to_input(images[start : start + batch_size]))  # (b, C)
-                rows.append(torch.softmax(logits.double(), dim=1))
+                rows.append(torch.softmax(logits.double() / temperature, dim=1))
     finally:
         network.train(was_training)
     return torch.cat(rows).numpy() if rows else np.empty((0, len(CLASSES)), dtype=np.float64)

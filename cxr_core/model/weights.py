@@ -3,14 +3,16 @@
 ``none``        the seeded initialisation that ``build`` made;
 ``imagenet``    torchvision's ImageNet weights (IMAGENET1K_V1), downloaded once by ``torch.hub`` into the cache folder
                 and checked against the SHA-256 prefix in the file's name at every use, downloaded or placed by hand;
-``file:PATH``, ``registry:MODEL@ALIAS``   a checkpoint that a run here wrote.
+``file:PATH``, ``registry:MODEL@ALIAS``   a checkpoint that a run here wrote; of a backbone, which tells other classes
+                apart, all but the head.
 
 Laws: the identity of a choice is known before anything is downloaded, and equal identities start equal networks;
-``imagenet`` keeps the network's own seeded head, the others replace it.
+``imagenet`` and a backbone keep the network's own seeded head, the others replace it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pickle
 import re
@@ -22,6 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cxr_core.classes import CLASSES
 from cxr_core.digests import digest_file
 from cxr_core.errors import WeightsError
 from cxr_core.model import checkpoint
@@ -129,15 +132,21 @@ def load_initial(
 
 
 def _load_checkpoint(network: nn.Module, choice: str, architecture: str, path: Path, *, digest: str) -> WeightsRecord:
-    found = checkpoint.read(path, digest=digest)
+    found = checkpoint.read(path, digest=digest, classes=None)
     if found.about.architecture != architecture:
         raise WeightsError(
             f"Expected a checkpoint of {architecture} for train.weights {choice!r}; found {found.about.architecture}.",
             reason="architecture_mismatch",
             hint=f"Run with --set train.architecture={found.about.architecture}.",
         )
-    checkpoint.fill(network, found)
     detail = f"A checkpoint of {architecture}, trained at {found.about.size} x {found.about.size} pixels."
+    if found.about.classes != CLASSES:
+        head = facts(architecture).head
+        seeded = {name: value for name, value in network.state_dict().items() if name.startswith(head)}
+        body = {name: value for name, value in found.tensors.items() if not name.startswith(head)}
+        found = dataclasses.replace(found, tensors=body | seeded)
+        detail += f" It told {', '.join(found.about.classes)} apart; its head is a new seeded one."
+    checkpoint.fill(network, found)
     return WeightsRecord(choice=choice, identity=f"checkpoint:{digest}", digest=digest, detail=detail)
 
 

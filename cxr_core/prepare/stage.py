@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cxr_core.curate.cohort import COHORT_PATH, CohortRow, read_cohort
+from cxr_core.curate.cohort import COHORT_PATH, read_cohort
 from cxr_core.digests import digest_value
 from cxr_core.errors import CohortError
 from cxr_core.ingest.pool import Died, Limits, map_in_order, processors
 from cxr_core.memo import Memo, memo_key, recipe
 from cxr_core.params import Params
 from cxr_core.prepare.pack import SHARD_IMAGES, Original, Shard, pack, shards
-from cxr_core.prepare.store import Draft, new_store
+from cxr_core.prepare.store import Draft, Listed, new_store
 
-__all__ = ["CODE", "LIBRARIES", "run"]
+__all__ = ["CODE", "LIBRARIES", "pack_rows", "run"]
 
 CODE = ("digests.py", "imaging", "prepare/pack.py")
 """What makes a picture of a file's bytes; a change here makes the memo's pictures strangers."""
@@ -59,18 +59,51 @@ def run(
             disk is full.
         ImageError: An original cannot be decoded, which ingest would have found.
     """
-    cohort = read_cohort(workspace / COHORT_PATH)
-    originals = [_original(workspace, number, row) for number, row in enumerate(cohort)]
-    size = params.prepare.size
-    with new_store(workspace, cohort, size=size) as draft:
+    cohort, size = read_cohort(workspace / COHORT_PATH), params.prepare.size
+    digests = pack_rows(
+        cohort, workspace=workspace, target=workspace, size=size, memo=memo, progress=progress, workers=workers
+    )
+    return {"images": len(cohort), "size": size, "digest": digest_value(digests)}
+
+
+def pack_rows(
+    rows: Sequence[Listed],
+    *,
+    workspace: Path,
+    target: Path,
+    size: int,
+    memo: Memo | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> list[str]:
+    """Decode and resize originals of a workspace into a store under another folder, or its own.
+
+    Args:
+        rows: The images, in order.
+        workspace: Whose data/raw holds them.
+        target: Where data/store is made.
+        size: Side in pixels.
+        memo: As for ``run``.
+        progress: As for ``run``.
+        workers: As for ``run``.
+
+    Returns:
+        The digest of each row's pixels.
+
+    Raises:
+        CohortError: As for ``run``.
+        ImageError: As for ``run``.
+    """
+    originals = [_original(workspace, number, row) for number, row in enumerate(rows)]
+    with new_store(target, rows, size=size) as draft:
         steps = _fill(draft, originals, size=size, memo=memo or Memo(None), workers=workers)
         for done, _ in enumerate(steps, start=1):
             if progress is not None:
-                progress(done, len(cohort))
-    return {"images": len(cohort), "size": size, "digest": digest_value(draft.digests)}
+                progress(done, len(rows))
+    return draft.digests
 
 
-def _original(workspace: Path, number: int, row: CohortRow) -> Original:
+def _original(workspace: Path, number: int, row: Listed) -> Original:
     path = workspace / "data/raw" / row.source / "files" / row.name.removeprefix(f"{row.source}:")
     return Original(row=number, name=row.name, path=path, sha256=row.sha256)
 

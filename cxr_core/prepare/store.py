@@ -15,11 +15,13 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_core.curate.cohort import COHORT_PATH, CohortRow, read_cohort
+from cxr_core.classes import Source
+from cxr_core.curate.cohort import COHORT_PATH, read_cohort
 from cxr_core.digests import digest_bytes
 from cxr_core.errors import CohortError
 from cxr_core.files import read_csv, write_csv
@@ -29,6 +31,7 @@ __all__ = [
     "INDEX_PATH",
     "Draft",
     "IndexRow",
+    "Listed",
     "RowFile",
     "Store",
     "damaged_rows",
@@ -42,6 +45,25 @@ INDEX_PATH = Path("data/store/index.csv")
 _COLUMNS = ("row", "name", "sha256", "tensor_sha256")
 _HINT = "Run `dvc repro prepare`."
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Listed(Protocol):
+    """What a store must know of an image that it packs."""
+
+    @property
+    def name(self) -> str:
+        """``source:path``."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """The source whose folder in data/raw holds the file."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file in data/raw."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,11 +135,11 @@ class Draft:
 
 
 @contextmanager
-def new_store(workspace: Path, cohort: Sequence[CohortRow], *, size: int) -> Generator[Draft]:
+def new_store(workspace: Path, cohort: Sequence[Listed], *, size: int) -> Generator[Draft]:
     """Make a store; the old one is gone from the start, the new one whole at the end or absent.
 
     Args:
-        workspace: The workspace's root.
+        workspace: The folder that data/store is made in: a workspace's root.
         cohort: The rows, in order.
         size: Side in pixels.
 

@@ -19,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_core.classes import CLASSES
 from cxr_core.errors import TrainingError
 from cxr_core.model import checkpoint
+from cxr_core.model.folding import folded
 from cxr_core.model.network import UsedPrecision, build, probabilities, resolve_precision
 from cxr_core.model.weights import WeightsRecord, load_initial
 from cxr_core.params import TrainParams
@@ -89,6 +91,7 @@ def train_fold(
     checkpoint_path: Path,
     cache: Path,
     registry: Callable[[str], Path] | None = None,
+    classes: tuple[str, ...] = CLASSES,
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_step: Callable[[Progress], None] | None = None,
     resumable: Resumable | None = None,
@@ -97,7 +100,7 @@ def train_fold(
 
     Args:
         images: uint8 (N, S, S), may be memory-mapped.
-        labels: int (N,), indices into ``CLASSES``.
+        labels: int (N,), indices into ``classes``.
         train_idx: Rows that train.
         val_idx: Rows that validate; empty for a refit.
         test_idx: Rows that are predicted; for a refit those held out, or none.
@@ -106,6 +109,7 @@ def train_fold(
         checkpoint_path: Where the safetensors file goes.
         cache: Folder for downloaded weights.
         registry: Resolves ``MODEL@ALIAS`` to a checkpoint file.
+        classes: What the network learns to tell apart.
         on_epoch: Called after each epoch; where training goes on, with the finished ones first.
         on_step: Called after each training step.
         resumable: Where states are kept and looked for; None keeps none.
@@ -116,7 +120,7 @@ def train_fold(
     """
     began = time.perf_counter()
     _check_rows({"train": train_idx, "validation": val_idx, "test": test_idx}, n=len(labels), stored=len(images))
-    network, weights = start(params, cache=cache, registry=registry)
+    network, weights = start(params, cache=cache, registry=registry, n_classes=len(classes))
     precision = resolve_precision(params.precision)
     identity = _identity(resumable.key if resumable else "", params, weights, precision)
     state = _state(resumable, identity)
@@ -137,10 +141,14 @@ def train_fold(
         epochs.append(result)
         if on_epoch is not None:
             on_epoch(result)
-    about = checkpoint.About(architecture=params.architecture, size=int(images.shape[1]), precision=precision)
+    about = checkpoint.About(
+        architecture=params.architecture, size=int(images.shape[1]), precision=precision, classes=classes
+    )
     digest = checkpoint.save(checkpoint_path, network, about)
     with reproducible(threads=params.threads):
-        predictions = probabilities(network, images[test_idx], precision=precision, batch_size=params.batch_size)
+        # As the classifier answers, to the last bit.
+        answering = folded(network.eval())
+        predictions = probabilities(answering, images[test_idx], precision=precision, batch_size=params.batch_size)
     return FoldResult(
         fold=fold,
         epochs=tuple(epochs),
@@ -154,14 +162,18 @@ def train_fold(
 
 
 def start(
-    params: TrainParams, *, cache: Path, registry: Callable[[str], Path] | None = None
+    params: TrainParams,
+    *,
+    cache: Path,
+    registry: Callable[[str], Path] | None = None,
+    n_classes: int = len(CLASSES),
 ) -> tuple[nn.Module, WeightsRecord]:
     """The network every fold starts from.
 
     Raises:
         WeightsError: The initial weights cannot be had.
     """
-    network = build(params.architecture, seed=derive_seed(params.seed, "init"))
+    network = build(params.architecture, seed=derive_seed(params.seed, "init"), n_classes=n_classes)
     return network, load_initial(
         network, params.weights, architecture=params.architecture, cache=cache, registry=registry
     )

@@ -34,7 +34,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
     import mlflow.pyfunc as pyfunc
 
-__all__ = ["log_model", "save_model"]
+__all__ = ["log_model", "log_weights", "save_model"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ENTRY = "cxr_core.model.inference"
@@ -50,6 +50,7 @@ def log_model(
     weights: Path,
     example: bytes,
     tags: Mapping[str, str],
+    temperature: float | None = None,
     root: Path = _ROOT,
 ) -> LoggedModelRef:
     """Log a checkpoint as a model of a run, ready to be registered.
@@ -61,6 +62,7 @@ def log_model(
         weights: The checkpoint (safetensors).
         example: The bytes of one small image, kept as the input example.
         tags: Said on the logged model.
+        temperature: What it was calibrated with; None where it was not.
         root: The checkout or workspace whose code travels.
 
     Raises:
@@ -76,7 +78,9 @@ def log_model(
         with tempfile.TemporaryDirectory() as scratch, translated(uri):
             metadata = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
             folder = Path(scratch) / "model"
-            code = save_model(folder, weights=weights, example=example, metadata=metadata, root=root)
+            code = save_model(
+                folder, weights=weights, example=example, temperature=temperature, metadata=metadata, root=root
+            )
             client.log_model_artifacts(logged.model_id, str(folder))
             digest = digest_file(folder / WEIGHTS_FILE)
             client.set_logged_model_tags(logged.model_id, {"cxr.weights": digest})
@@ -86,11 +90,49 @@ def log_model(
         with translated(uri):
             client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    return LoggedModelRef(model_id=logged.model_id, run_id=run_id, weights=digest, package=code.name)
+    return LoggedModelRef(
+        model_id=logged.model_id, run_id=run_id, weights=digest, package=code.name, temperature=temperature
+    )
+
+
+def log_weights(
+    client: MlflowClient, *, run_id: str, name: str, weights: Path, tags: Mapping[str, str]
+) -> LoggedModelRef:
+    """Log a checkpoint as a model that others start from and that answers nothing itself.
+
+    Raises:
+        TrackingError: The store refused; the model is then marked FAILED.
+    """
+    uri: str = client.tracking_uri
+    digest = digest_file(weights)
+    with translated(uri):
+        run = client.get_run(run_id)
+        logged = client.create_logged_model(
+            run.info.experiment_id, name=name, source_run_id=run_id, tags={**tags, "cxr.weights": digest}
+        )
+    try:
+        with tempfile.TemporaryDirectory() as scratch, translated(uri):
+            named = Path(scratch) / WEIGHTS_FILE
+            named.parent.mkdir(parents=True)
+            shutil.copyfile(weights, named)
+            client.log_model_artifacts(logged.model_id, scratch)
+            client.finalize_logged_model(logged.model_id, "READY")
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    except BaseException:
+        with translated(uri):
+            client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    return LoggedModelRef(model_id=logged.model_id, run_id=run_id, weights=digest, package="")
 
 
 def save_model(
-    folder: Path, *, weights: Path, example: bytes, metadata: Model | None = None, root: Path = _ROOT
+    folder: Path,
+    *,
+    weights: Path,
+    example: bytes,
+    temperature: float | None = None,
+    metadata: Model | None = None,
+    root: Path = _ROOT,
 ) -> TravellingCode:
     """Write the model's folder and ask it about its example.
 
@@ -100,6 +142,7 @@ def save_model(
     code = collect(root, _ENTRY, (root / _SCRIPT).read_text(encoding="utf-8"))
     model = Model() if metadata is None else metadata
     frame = pd.DataFrame({"image": [example]})
+    calibrated = {} if temperature is None else {"temperature": temperature}
     with tempfile.TemporaryDirectory() as scratch:
         script = Path(scratch) / _SCRIPT.name
         script.write_text(code.script, encoding="utf-8")
@@ -111,7 +154,7 @@ def save_model(
             python_model=str(script),
             code_paths=[str(code.write(Path(scratch)))],
             artifacts={"weights": str(named)},
-            model_config={"weights_digest": digest_file(weights)},
+            model_config={"weights_digest": digest_file(weights), **calibrated},
             signature=_signature(),
             input_example=frame,
             pip_requirements=requirements(code.imports),

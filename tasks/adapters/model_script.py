@@ -37,7 +37,9 @@ class ChestXrayModel(PythonModel):
         from cxr_core.model.inference import Classifier
 
         self._classifier = Classifier.load(
-            Path(context.artifacts["weights"]), digest=context.model_config["weights_digest"]
+            Path(context.artifacts["weights"]),
+            digest=context.model_config["weights_digest"],
+            temperature=context.model_config.get("temperature"),
         )
 
     def predict(

@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = ["DIGEST_TAG", "DatasetRef", "Point", "Provenance", "RunKind", "RunRecord"]
 
-RunKind = Literal["retrain", "fold", "refit"]
+RunKind = Literal["retrain", "fold", "refit", "pretrain"]
 
 # Followed by an artifact's name: what its bytes must hash to.
 DIGEST_TAG = "cxr.digest."

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from cxr_core.errors import TrackingError
 
-__all__ = ["WEIGHTS_FILE", "LoggedModelRef", "ModelReference", "ModelVersion", "parse_reference"]
+__all__ = ["TEMPERATURE_TAG", "WEIGHTS_FILE", "LoggedModelRef", "ModelReference", "ModelVersion", "parse_reference"]
 
 # Where the weights lie inside a model's folder.
 WEIGHTS_FILE = "artifacts/weights.safetensors"
+# Of a version: what it was calibrated with; absent where it was not.
+TEMPERATURE_TAG = "cxr.temperature"
 
 _NAME = r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)"
 _ALIAS = r"(?P<alias>[A-Za-z][A-Za-z0-9_-]*)"
@@ -29,12 +31,14 @@ class LoggedModelRef:
         run_id: The run it belongs to.
         weights: ``sha256:<hex>`` of its weights file.
         package: The name its code travels under.
+        temperature: What it was calibrated with; None where it was not.
     """
 
     model_id: str
     run_id: str
     weights: str
     package: str
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +83,12 @@ class ModelVersion:
     def uri(self) -> str:
         """``models:/name/3``: the address that never comes to mean another version."""
         return f"models:/{self.name}/{self.version}"
+
+    @property
+    def temperature(self) -> float | None:
+        """What it was calibrated with; None where it was not."""
+        text = self.tags.get(TEMPERATURE_TAG)
+        return None if text is None else float(text)
 
 
 def parse_reference(text: str, *, default: str | None = None) -> ModelReference:

@@ -24,7 +24,14 @@ from mlflow.utils.file_utils import get_local_path_or_none
 from cxr_core.digests import digest_bytes
 from cxr_core.errors import TrackingError
 from cxr_core.files import write_bytes
-from tasks.adapters.references import WEIGHTS_FILE, LoggedModelRef, ModelReference, ModelVersion, parse_reference
+from tasks.adapters.references import (
+    TEMPERATURE_TAG,
+    WEIGHTS_FILE,
+    LoggedModelRef,
+    ModelReference,
+    ModelVersion,
+    parse_reference,
+)
 
 __all__ = ["WEIGHTS_FILE", "ModelReference", "ModelVersion", "Registry", "model_folder", "parse_reference"]
 
@@ -68,6 +75,7 @@ class Registry:
             "cxr.run": model.run_id,
             "cxr.weights": model.weights,
             "cxr.evidence": evidence,
+            **({} if model.temperature is None else {TEMPERATURE_TAG: repr(model.temperature)}),
         }
         with translated(self._uri), _tracking_uri_for_the_registry(self._uri):
             made = self._client.create_model_version(

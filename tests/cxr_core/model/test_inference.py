@@ -67,6 +67,22 @@ def test_the_precision_is_the_trained_one_unless_asked_otherwise(saved: tuple[Pa
     assert Classifier.load(saved[0], precision="bf16").precision == "bf16"
 
 
+def test_a_temperature_divides_the_class_scores_and_one_changes_no_bit(saved: tuple[Path, str]) -> None:
+    images, _ = striped_images(3, size=SIZE)
+    plain = Classifier.load(saved[0]).predict_store(images)
+    np.testing.assert_array_equal(Classifier.load(saved[0], temperature=1.0).predict_store(images), plain)
+    softer = Classifier.load(saved[0], temperature=2.0).predict_store(images)
+    roots = np.sqrt(plain)
+    np.testing.assert_allclose(softer, roots / roots.sum(axis=1, keepdims=True), rtol=1e-9)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_what_is_no_temperature_is_refused(saved: tuple[Path, str], temperature: float) -> None:
+    with pytest.raises(WeightsError) as caught:
+        Classifier.load(saved[0], temperature=temperature)
+    assert caught.value.reason == "bad_temperature"
+
+
 def test_its_import_closure_alone_serves_without_this_repository(saved: tuple[Path, str], tmp_path: Path) -> None:
     package = Path(cxr_core.__file__).parent
     for name in import_closure(package, entry="cxr_core.model.inference"):

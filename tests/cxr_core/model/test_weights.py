@@ -201,3 +201,16 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         load_initial(SmallNetwork(), f"file:{tmp_path / 'half.safetensors'}", architecture="resnet18", cache=tmp_path)
     assert caught.value.reason == "checkpoint_damaged"
+
+
+def test_a_backbones_body_is_taken_and_its_head_left(tmp_path: Path) -> None:
+    backbone = build("resnet18", seed=5, n_classes=4)
+    about = checkpoint.About(
+        architecture="resnet18", size=32, precision="fp32", classes=("covid", "viral", "normal", "bacterial")
+    )
+    checkpoint.save(tmp_path / "backbone.safetensors", backbone, about)
+    network, seeded = build("resnet18", seed=1), build("resnet18", seed=1)
+    record = load_initial(network, f"file:{tmp_path / 'backbone.safetensors'}", architecture="resnet18", cache=tmp_path)
+    assert torch.equal(network.layer1[0].conv1.weight, backbone.layer1[0].conv1.weight)
+    assert torch.equal(network.fc.weight, seeded.fc.weight)
+    assert "bacterial" in record.detail

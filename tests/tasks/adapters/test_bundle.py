@@ -52,7 +52,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def logged(tracker: Tracker, weights: Path, root: Path = ROOT) -> LoggedModelRef:
+def logged(tracker: Tracker, weights: Path, root: Path = ROOT, temperature: float | None = None) -> LoggedModelRef:
     with tracker.run("refit", kind="refit", provenance=PROVENANCE) as run:
         return log_model(
             tracker.client,
@@ -61,6 +61,7 @@ def logged(tracker: Tracker, weights: Path, root: Path = ROOT) -> LoggedModelRef
             weights=weights,
             example=FILES["png"],
             tags={"cxr.commit": "a" * 40},
+            temperature=temperature,
             root=root,
         )
 
@@ -259,3 +260,19 @@ def test_weights_come_back_from_the_registry_as_the_checkpoint_they_were(
     version = registry.register(model, name="fetched", commit="a", data="d", evidence="e", description="")
     registry.fetch_weights(ModelReference(name="fetched", version=version.version), tmp_path / "back.safetensors")
     assert (tmp_path / "back.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_a_calibrated_model_answers_at_its_temperature_and_its_version_says_which(
+    tracker: Tracker, weights: Path, loaded: pyfunc.PyFuncModel, tmp_path: Path
+) -> None:
+    model = logged(tracker, weights, temperature=1.5)
+    frame = pd.DataFrame({"image": [FILES["png"]]})
+    served = pyfunc.load_model(str(model_folder(tracker.client, model.model_id, tmp_path))).predict(frame)
+    expected = Classifier.load(weights, temperature=1.5).predict([FILES["png"]])
+    np.testing.assert_allclose(served[list(CLASSES)].to_numpy(), expected, rtol=1e-6)
+    assert not np.allclose(served[list(CLASSES)].to_numpy(), loaded.predict(frame)[list(CLASSES)].to_numpy())
+    registry = Registry(tracker.client)
+    version = registry.register(
+        model, name="calibrated", commit="a" * 40, data="sha256:", evidence="sha256:", description=""
+    )
+    assert version.temperature == 1.5
