@@ -39,7 +39,7 @@ ROWS = st.builds(
 EXCLUSIONS = st.builds(Exclusion, name=WORDS, source=st.sampled_from(SOURCES), reason=WORDS, detail=WORDS, label=WORDS)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(ROWS, max_size=4))
 def test_a_cohort_survives_the_disk(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("cohort") / "cohort.csv"
@@ -47,7 +47,7 @@ def test_a_cohort_survives_the_disk(tmp_path_factory, rows):
     assert read_cohort(path) == rows
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(EXCLUSIONS, max_size=4))
 def test_exclusions_survive_the_disk(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("cohort") / "exclusions.csv"

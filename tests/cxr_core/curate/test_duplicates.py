@@ -38,7 +38,7 @@ def near_by_definition(hashes, thumbnails, max_hamming, min_correlation):
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 20), st.sampled_from([0.0, 0.5, 0.9, 0.97, 0.995]))
 def test_the_search_finds_exactly_the_pairs_of_the_definition(seed, n, max_hamming, min_correlation):
     hashes, thumbnails = pictures(seed, n)
@@ -70,7 +70,7 @@ def parts(n, pairs):
     return sorted(map(sorted, members.values()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([0.9, 0.97]), st.integers(1, 40))
 def test_joins_give_the_clusters_of_all_pairs_and_close_no_circle(seed, n, min_correlation, batch):
     hashes, thumbnails = pictures(seed, n)
@@ -108,7 +108,7 @@ def test_thumbnails_may_lie_on_disk(tmp_path):
 
 
 @given(st.integers(0, 2**32), st.sampled_from([0, 1, 127, 255]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_sketch_never_says_less_than_the_correlation(seed, level):
     _, thumbnails = pictures(seed, 12)
     rng = np.random.default_rng(seed)

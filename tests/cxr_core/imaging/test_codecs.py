@@ -235,7 +235,7 @@ def test_impossible_bits_are_refused(bits, reason):
 
 @pytest.mark.parametrize("syntax", [RLE, JPEG, JPEG_12, LOSSLESS_1, JPEG_LS, J2K_LOSSLESS])
 @given(cut=st.integers(min_value=0))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_a_frame_cut_anywhere_raises_or_is_whole(syntax, cut):
     pixels = picture(8)
     frame = coded(pixels, syntax, bits=8)
@@ -246,7 +246,7 @@ def test_a_frame_cut_anywhere_raises_or_is_whole(syntax, cut):
 
 @pytest.mark.parametrize("syntax", [RLE, JPEG, JPEG_12, LOSSLESS_1, JPEG_LS, J2K_LOSSLESS])
 @given(noise=st.binary(min_size=1, max_size=24), place=st.integers(min_value=0))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_an_overwritten_frame_raises_image_errors_only(syntax, noise, place):
     pixels = picture(12)
     frame = bytearray(coded(pixels if syntax != JPEG else picture(8), syntax, bits=8 if syntax == JPEG else 12))

@@ -132,7 +132,7 @@ def test_a_kept_file_shows_the_same_picture_here_and_in_pydicom(syntax, bits, si
 @given(
     bits=st.integers(2, 16), signed=st.booleans(), height=st.integers(16, 21), width=st.integers(16, 21), data=st.data()
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_keeping_twice_is_keeping_once(bits, signed, height, width, data):
     pixels = picture(bits, signed=signed, height=height, width=width)
     more = {}

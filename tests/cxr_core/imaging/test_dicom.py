@@ -185,7 +185,7 @@ def test_ages_are_read_as_the_standard_and_as_the_challenge_write_them(text, yea
 
 
 @given(cut=st.integers(min_value=0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_file_cut_anywhere_raises(cut):
     data = dicom(GREY)
     with pytest.raises(ImageError):
@@ -193,7 +193,7 @@ def test_a_file_cut_anywhere_raises(cut):
 
 
 @given(cut=st.integers(min_value=0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_compressed_file_cut_anywhere_raises_or_is_whole(cut):
     frame = encoded(Image.fromarray(GREY), "JPEG", quality=90)
     data = dicom(frame, syntax=JPEGBaseline8Bit, Rows=GREY.shape[0], Columns=GREY.shape[1])
@@ -201,7 +201,7 @@ def test_a_compressed_file_cut_anywhere_raises_or_is_whole(cut):
 
 
 @given(noise=st.binary(min_size=1, max_size=64), place=st.integers(min_value=132))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_overwritten_bytes_raise_image_errors_only(noise, place):
     data = bytearray(dicom(GREY, PatientAge="061Y", WindowCenter=100, WindowWidth=200))
     start = place % len(data)

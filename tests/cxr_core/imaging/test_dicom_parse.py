@@ -162,7 +162,7 @@ def test_a_file_whose_syntax_is_another_than_it_says_is_refused():
 
 
 @given(cut=st.integers(min_value=0))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_a_deflated_file_cut_anywhere_raises(cut):
     data = file(GREY, syntax=DEFLATED)
     body = len(data) - 12
@@ -290,7 +290,7 @@ CANARY = "Zwanzig^Canary"
 
 
 @given(noise=st.binary(min_size=1, max_size=40), place=st.integers(min_value=0))
-@settings(max_examples=300)
+@settings(max_examples=60)
 def test_no_message_quotes_an_element(noise, place):
     words = {
         keyword: CANARY.ljust(16)

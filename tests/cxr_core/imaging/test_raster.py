@@ -111,25 +111,25 @@ def test_a_picture_of_many_bands_is_the_picture_of_one(mode, monkeypatch):
 
 
 @given(cut=st.integers(min_value=9, max_value=len(JPEG) - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_jpeg_cut_anywhere_raises_or_is_whole(cut):
     _raises_or_is_whole(JPEG, cut)
 
 
 @given(cut=st.integers(min_value=9, max_value=len(PROGRESSIVE) - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_progressive_jpeg_cut_anywhere_raises_or_is_whole(cut):
     _raises_or_is_whole(PROGRESSIVE, cut)
 
 
 @given(cut=st.integers(min_value=9, max_value=len(PNG) - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_png_cut_anywhere_raises_or_is_whole(cut):
     _raises_or_is_whole(PNG, cut)
 
 
 @given(place=st.integers(min_value=8, max_value=len(PNG) - 1), bit=st.integers(min_value=0, max_value=7))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_png_with_one_bit_flipped_never_passes_as_another_picture(place, bit):
     flipped = bytearray(PNG)
     flipped[place] ^= 1 << bit
@@ -137,7 +137,7 @@ def test_a_png_with_one_bit_flipped_never_passes_as_another_picture(place, bit):
 
 
 @given(data=st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes_behind_a_true_beginning_raise_image_errors_only(data):
     for magic in (PNG[:8], JPEG[:3], PNG[:33], JPEG[:40]):
         with pytest.raises(ImageError):

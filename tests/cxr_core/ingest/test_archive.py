@@ -238,7 +238,7 @@ def test_memory_stays_flat_however_much_comes_out(tmp_path, made, monkeypatch):
     data=st.binary(max_size=400),
     magic=st.sampled_from([b"", b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\0"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes_give_source_errors_only(tmp_path_factory, data, magic):
     folder = tmp_path_factory.mktemp("any")
     (folder / "given").write_bytes(magic + data)
@@ -249,7 +249,7 @@ def test_any_bytes_give_source_errors_only(tmp_path_factory, data, magic):
 
 
 @given(place=st.integers(min_value=0), bit=st.integers(0, 7), which=st.sampled_from(sorted(GOOD)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_one_flipped_bit_gives_the_same_files_or_a_reason(tmp_path_factory, place, bit, which):
     folder = tmp_path_factory.mktemp("flip")
     data = bytearray(GOOD[which])

@@ -30,7 +30,7 @@ def source(tmp_path):
 @given(
     named=st.lists(st.tuples(PATHS, st.sampled_from(["COVID-19", "SARS"]), st.sampled_from("123")), max_size=12),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_image_is_one_candidate_or_one_exclusion_and_every_row_one_of_three(named):
     entries = tuple(Entry(path=path, bytes=1, sha256=digest_bytes(path.encode())) for path in FILES)
     listing = Listing(entries=entries, revision="sha256:0", synthetic=False)

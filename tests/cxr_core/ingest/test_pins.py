@@ -26,7 +26,7 @@ PINS = st.builds(
 
 
 @given(pins=st.dictionaries(st.sampled_from(SOURCES), PINS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_reading_gives_back_what_was_written(pins):
     text = NO_PINS
     for source, pin in pins.items():

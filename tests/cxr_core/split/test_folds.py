@@ -135,7 +135,7 @@ def cohort_of(split):
     return [cohort_row(name, sha256=sha256, label=CLASSES[i], group=group) for name, sha256, i, group in columns]
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(splits())
 def test_a_split_survives_the_disk(tmp_path_factory, split):
     workspace = tmp_path_factory.mktemp("split")

@@ -13,7 +13,7 @@ from cxr_core.split.stratified import groups_by_class, into_folds, set_aside
 from tests.cxr_core.curate.build import cohort_row
 from tests.cxr_core.split.cohorts import PAPERS, cohorts, one_more, papers_cohort
 
-few = settings(max_examples=40)
+few = settings(max_examples=15)
 
 
 def table(rows, part, parts):
