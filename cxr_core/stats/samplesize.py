@@ -8,8 +8,7 @@ with several images, or three classes, need more.
 from __future__ import annotations
 
 import math
-
-from scipy import special
+from statistics import NormalDist
 
 from cxr_core.errors import EvidenceError
 
@@ -30,5 +29,5 @@ def samplesize(*, confidence: float, margin: float, p: float) -> int:
     for name, value in (("confidence", confidence), ("margin", margin), ("p", p)):
         if not 0 < value < 1:
             raise EvidenceError(f"Expected {name} between 0 and 1, found {value}.", reason="out_of_range")
-    z = float(special.ndtri((1 + confidence) / 2))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     return max(1, math.ceil(z * z * p * (1 - p) / (margin * margin)))
