@@ -1,12 +1,14 @@
 """Kill a retrain at random moments until it ends, and compare what it made with what an undisturbed one made.
 
-    python benchmarks/killed_training.py [--json] [--kills 100] [--seed 1] [--epochs 3] [--size 64]
+    python benchmarks/killed_training.py [--json] [--kills 100] [--seed 1] [--epochs 3] [--size 64] [--images 24]
 
 A retrain on phantoms is run once undisturbed. Then, home by home, the same retrain is started and killed (SIGKILL to
 its whole process group) at a random moment, started again, and so on until it ends; homes follow one another until
-there were enough kills. For each home: every training's weights must be those of the undisturbed retrain, bit by bit;
-every training must have one finished MLflow run and no second one; every metric point of an epoch must stand there
-once; nothing may be left running; and a start must never be refused. Exit code 1 where any of that fails.
+there were enough kills. Every second moment is drawn from the time after a training has begun to save states, so that
+many kills meet a training. For each home, by SQL on MLflow's own database: every training's weights must be those of
+the undisturbed retrain, bit by bit; every training must have one finished run and no second one; its loss, validation
+loss and error rate must have the undisturbed retrain's value at every epoch, once, and its times one value an epoch;
+nothing may be left running or on disk; and a start must never be refused. Exit code 1 where any of that fails.
 """
 
 from __future__ import annotations
@@ -17,31 +19,49 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cxr_core.classes import CLASSES
-from cxr_core.imaging.phantom import write_sources
-from tasks.settings import Home
-from tasks.stores import tracker_of
+from support.place import Place, make_place, overrides, start_retrain
 
-ROOT = Path(__file__).resolve().parents[1]
-_STUCK_SECONDS = 420.0
-_POINTS = ("train_loss", "val_loss", "error_rate", "seconds")
+_STUCK_SECONDS = 600.0
+_SAME = ("train_loss", "val_loss", "error_rate")
+_TIMES = ("seconds", "images_per_second")
+# A state after every step: each kill then has a state to come back to.
+_EVERY_STEP = {"CXR_STATE_SECONDS": "0"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """What MLflow's database holds of a training: its runs, their weights, and every metric row of an epoch."""
+
+    statuses: tuple[str, ...]
+    weights: tuple[str, ...]
+    resumed: int
+    rows: Counter[tuple[str, int, float]]
 
 
 @dataclass(slots=True)
 class Campaign:
     """What happened, over all homes."""
 
+    place: Place
+    options: argparse.Namespace
+    seconds: float
+    wanted: dict[str, Training]
+    random: random.Random
     kills: int = 0
+    kills_with_states: int = 0
     starts: int = 0
     homes: int = 0
     resumed: int = 0
@@ -51,31 +71,31 @@ class Campaign:
 def main(argv: list[str] | None = None) -> int:
     """Run the campaign and print it."""
     options = _options(argv)
-    generator = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="cxr-killed-") as scratch:
-        folder = Path(scratch)
-        images = dict.fromkeys(CLASSES, options.images)
-        write_sources(folder / "sources", seed=7, images={slug: n + 4 for slug, n in images.items()})
+        place = make_place(Path(scratch), images=options.images)
         began = time.monotonic()
-        whole = _start(folder, "whole", options)
-        if whole.wait(_STUCK_SECONDS) != 0:
-            print((folder / "whole.log").read_text(encoding="utf-8"), file=sys.stderr)
+        if _start(place, "whole", options).wait(_STUCK_SECONDS) != 0:
+            print((place.folder / "whole.log").read_text(encoding="utf-8"), file=sys.stderr)
             return 1
-        seconds = time.monotonic() - began
-        wanted = _weights(folder / "whole")
-        if not options.json:
-            print(f"undisturbed: {len(wanted)} trainings in {seconds:.0f} s", flush=True)
-        campaign = Campaign()
+        campaign = Campaign(
+            place=place,
+            options=options,
+            seconds=time.monotonic() - began,
+            wanted=_trainings(place.folder / "whole"),
+            random=random.Random(options.seed),
+        )
+        _say(options, f"undisturbed: {len(campaign.wanted)} trainings in {campaign.seconds:.0f} s")
         while campaign.kills < options.kills:
-            _one_home(folder, seconds, wanted, generator, options, campaign)
+            _one_home(campaign)
     report = {
-        "schema": 1,
+        "schema": 2,
         "benchmark": "killed_training",
         "settings": {name: getattr(options, name) for name in ("seed", "epochs", "size", "images")},
         "kills": campaign.kills,
+        "kills_with_states": campaign.kills_with_states,
         "starts": campaign.starts,
         "homes": campaign.homes,
-        "trainings_resumed_from_a_state": campaign.resumed,
+        "runs_gone_on_with": campaign.resumed,
         "faults": campaign.faults,
         "ok": not campaign.faults,
     }
@@ -83,75 +103,56 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if report["ok"] else 1
 
 
-def _one_home(
-    folder: Path,
-    seconds: float,
-    wanted: dict[str, str],
-    generator: random.Random,
-    options: argparse.Namespace,
-    campaign: Campaign,
-) -> None:
+def _one_home(campaign: Campaign) -> None:
     """Kill and start again until the retrain ends, then compare."""
     campaign.homes += 1
     name = f"home-{campaign.homes}"
+    home = campaign.place.folder / name
     while True:
         campaign.starts += 1
-        process = _start(folder, name, options)
-        # Over the whole length and beyond, so that some starts end by themselves.
-        enough = campaign.kills >= options.kills
-        ended = _ended(process, _STUCK_SECONDS if enough else generator.uniform(1.0, seconds * 1.1))
-        if ended is None and enough:
-            campaign.faults.append(f"{name}: stuck for {_STUCK_SECONDS:.0f} s")
-            _kill(process)
-            break
+        process = _start(campaign.place, name, campaign.options)
+        enough = campaign.kills >= campaign.options.kills
+        ended = _ended(process, _STUCK_SECONDS) if enough else _ended_before_the_kill(campaign, process, home)
         if ended is None:
-            _kill(process)
+            campaign.kills_with_states += bool(_states(home))
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if enough:
+                campaign.faults.append(f"{name}: stuck for {_STUCK_SECONDS:.0f} s")
+                return
             campaign.kills += 1
         elif ended == 0:
             break
         else:
-            said = (folder / f"{name}.log").read_text(encoding="utf-8")[-600:]
+            said = (campaign.place.folder / f"{name}.log").read_text(encoding="utf-8")[-600:]
             campaign.faults.append(f"{name}: exit {ended}: {said}")
-            break
-    faults, resumed = _compare(folder / name, wanted, options)
+            return
+    faults = _compare(campaign, home)
     campaign.faults += [f"{name}: {fault}" for fault in faults]
-    campaign.resumed += resumed
-    if not options.json:
-        print(f"{name}: {campaign.kills} kills so far, {len(campaign.faults)} faults", flush=True)
+    _say(campaign.options, f"{name}: {campaign.kills} kills so far, {len(campaign.faults)} faults")
     if not faults:
-        shutil.rmtree(folder / name)
+        shutil.rmtree(home)
 
 
-def _start(folder: Path, name: str, options: argparse.Namespace) -> subprocess.Popen[bytes]:
-    sets = (
-        "train.weights=none",
-        "train.precision=fp32",
-        "train.architecture=resnet18",
-        f"train.epochs={options.epochs}",
-        f"prepare.size={options.size}",
-        "split.folds=3",
-        "split.protocol=grouped",
-        "evaluate.bootstrap=100",
-        "explain.panels=1",
-        *(f"curate.quota.{slug}={options.images}" for slug in CLASSES),
-    )
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("CXR_", "MLFLOW", "PREFECT"))}
-    environment |= {
-        "CXR_HOME": str(folder / name),
-        "CXR_SOURCES": str(folder / "sources"),
-        # A state after every step: each kill then has a state to come back to.
-        "CXR_STATE_SECONDS": "0",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
-    with (folder / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "retrain", *(word for one in sets for word in ("--set", one))],
-            cwd=ROOT,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+def _ended_before_the_kill(campaign: Campaign, process: subprocess.Popen[bytes], home: Path) -> int | None:
+    """Wait until a random moment; the exit code where the retrain ended before it."""
+    if campaign.random.random() < 0.5:
+        # Over the whole length and beyond, so that some starts end by themselves.
+        return _ended(process, campaign.random.uniform(1.0, campaign.seconds * 1.1))
+    deadline = time.monotonic() + campaign.seconds
+    while not _states(home) and time.monotonic() < deadline:
+        if (ended := _ended(process, 0.05)) is not None:
+            return ended
+    return _ended(process, campaign.random.uniform(0.0, campaign.seconds / 4))
+
+
+def _states(home: Path) -> list[Path]:
+    return list(home.glob("checkpoints/*/states/step-*"))
+
+
+def _start(place: Place, name: str, options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    settings = overrides(images=options.images, size=options.size, epochs=options.epochs)
+    return start_retrain(place, place.folder / name, settings, log=place.folder / f"{name}.log", **_EVERY_STEP)
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> int | None:
@@ -161,49 +162,83 @@ def _ended(process: subprocess.Popen[bytes], seconds: float) -> int | None:
         return None
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _trainings(home: Path) -> dict[str, Training]:
+    """Every training by its key, read from MLflow's database by nothing of the project's own."""
+    with closing(sqlite3.connect(f"file:{home / 'mlflow' / 'mlflow.db'}?mode=ro", uri=True)) as database:
+        tags: dict[str, dict[str, str]] = {}
+        for run, key, value in database.execute("SELECT run_uuid, key, value FROM tags"):
+            tags.setdefault(run, {})[key] = value
+        statuses = dict(database.execute("SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active'"))
+        found: dict[str, Training] = {}
+        for key in {one["cxr.key"] for one in tags.values() if one.get("cxr.kind") in ("fold", "refit")}:
+            runs = [run for run in statuses if tags.get(run, {}).get("cxr.key") == key]
+            rows = Counter[tuple[str, int, float]]()
+            for run in runs:
+                rows.update(
+                    database.execute("SELECT key, step, value FROM metrics WHERE run_uuid = ? AND step > 0", (run,))
+                )
+            found[key] = Training(
+                statuses=tuple(statuses[run] for run in runs),
+                weights=tuple(tags[run].get("cxr.weights", "none") for run in runs),
+                resumed=sum(int(tags[run].get("cxr.resumed", "0")) > 0 for run in runs),
+                rows=Counter({row: n for row, n in rows.items() if row[0] in (*_SAME, *_TIMES)}),
+            )
+        return found
 
 
-def _weights(home: Path) -> dict[str, str]:
-    """Digest of each training's weights, by its key."""
-    runs = tracker_of(Home(root=home)).search({}, status="FINISHED")
-    return {run.tags["cxr.key"]: run.tags["cxr.weights"] for run in runs if "cxr.weights" in run.tags}
+def _compare(campaign: Campaign, home: Path) -> list[str]:
+    """What differs from the undisturbed retrain."""
+    found = _trainings(home)
+    faults = [
+        f"{key[:15]}: {'never trained' if key in campaign.wanted else 'never asked for'}"
+        for key in campaign.wanted.keys() ^ found.keys()
+    ]
+    for key in campaign.wanted.keys() & found.keys():
+        wanted, ours = campaign.wanted[key], found[key]
+        campaign.resumed += ours.resumed
+        if ours.statuses != ("FINISHED",):
+            faults.append(f"{key[:15]}: runs {', '.join(ours.statuses) or 'none'}")
+        if ours.weights != wanted.weights:
+            faults.append(f"{key[:15]}: weights {ours.weights}, not {wanted.weights}")
+        if _values(ours) != _values(wanted):
+            faults.append(f"{key[:15]}: metric rows {sorted((_values(ours) - _values(wanted)).elements())}")
+        if _times(ours) != _times(wanted):
+            faults.append(f"{key[:15]}: times of epochs {sorted(_times(ours).items())}")
+    with closing(sqlite3.connect(f"file:{home / 'mlflow' / 'mlflow.db'}?mode=ro", uri=True)) as database:
+        ((left,),) = database.execute("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'")
+    if left:
+        faults.append(f"{left} runs are left running")
+    if kept := [path.name for path in (home / "checkpoints").iterdir() if path.is_dir()]:
+        faults.append(f"folders of trainings are left: {', '.join(kept)}")
+    return faults
 
 
-def _compare(home: Path, wanted: dict[str, str], options: argparse.Namespace) -> tuple[list[str], int]:
-    """What differs from the undisturbed retrain, and how many runs were gone on with."""
-    tracker = tracker_of(Home(root=home))
-    faults: list[str] = []
-    resumed = 0
-    found = _weights(home)
-    if found != wanted:
-        differing = [key[:15] for key in wanted if found.get(key) != wanted[key]]
-        faults.append(f"weights differ or are missing: {', '.join(differing) or 'unknown keys'}")
-    for key in wanted:
-        runs = tracker.search({"cxr.key": key})
-        if [run.status for run in runs] != ["FINISHED"]:
-            faults.append(f"{key[:15]}: runs {', '.join(run.status for run in runs) or 'none'}")
-        for run in runs:
-            resumed += int(run.tags.get("cxr.resumed", "0")) > 0
-            for metric in _POINTS:
-                steps = [point.step for point in tracker.history(run.run_id, metric) if point.step]
-                if steps and steps != list(range(1, options.epochs + 1)):
-                    faults.append(f"{key[:15]}: {metric} has the epochs {steps}")
-    if left := tracker.search({}, status="RUNNING"):
-        faults.append(f"{len(left)} runs are left running")
-    return faults, resumed
+def _values(training: Training) -> Counter[tuple[str, int, float]]:
+    return Counter({row: n for row, n in training.rows.items() if row[0] in _SAME})
+
+
+def _times(training: Training) -> Counter[tuple[str, int]]:
+    """How many rows each time has at each epoch; their values are the machine's."""
+    counted = Counter[tuple[str, int]]()
+    for (name, step, _), n in training.rows.items():
+        if name in _TIMES:
+            counted[name, step] += n
+    return counted
 
 
 def _words(report: dict[str, Any]) -> str:
     lines = [
-        f"{report['kills']} kills in {report['starts']} starts of {report['homes']} retrains; "
-        f"{report['trainings_resumed_from_a_state']} runs gone on with",
+        f"{report['kills']} kills ({report['kills_with_states']} met saved states) in {report['starts']} starts of "
+        f"{report['homes']} retrains; {report['runs_gone_on_with']} runs gone on with",
         *(f"  ✗ {fault}" for fault in report["faults"]),
     ]
-    good = "0 different weights, 0 stuck, 0 doubled or missing metric points, 0 second runs"
+    good = "0 different weights, 0 stuck, 0 doubled, missing or other metric points, 0 second runs, nothing left behind"
     return "\n".join([*lines, good if report["ok"] else "FAILED"])
+
+
+def _say(options: argparse.Namespace, words: str) -> None:
+    if not options.json:
+        print(words, flush=True)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -44,7 +44,7 @@ from support.rivals import RIVALS, Job, write_jpegs
 from cxr_core.imaging.decode import decode
 from cxr_core.imaging.geometry import resize
 from cxr_core.model.network import build, has_fast_bf16, resolve_precision
-from cxr_core.params import TrainParams
+from cxr_core.params import TrainParams, read_params
 
 OURS = "ours"
 
@@ -181,16 +181,18 @@ def _table(report: dict[str, Any]) -> str:
 
 
 def _params(options: argparse.Namespace) -> TrainParams:
-    return TrainParams(
-        architecture=options.architecture,
-        weights="none",
-        epochs=options.rounds,
-        batch_size=options.batch,
-        learning_rate=1e-3,
-        precision=options.precision,
-        threads=options.threads,
-        seed=0,
-    )
+    text = (Path(__file__).resolve().parents[1] / "params.yaml").read_text(encoding="utf-8")
+    changes: dict[str, Any] = {
+        "architecture": options.architecture,
+        "weights": "none",
+        "epochs": options.rounds,
+        "batch_size": options.batch,
+        "device": "cpu",
+        "precision": options.precision,
+        "threads": options.threads,
+        "seed": 0,
+    }
+    return read_params(text).train.model_copy(update=changes)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -19,7 +19,9 @@ from cxr_core.errors import ParamsError
 
 __all__ = [
     "Architecture",
+    "ClassWeights",
     "CurateParams",
+    "Device",
     "EvaluateParams",
     "ExplainParams",
     "IngestParams",
@@ -28,6 +30,7 @@ __all__ = [
     "PrepareParams",
     "PretrainParams",
     "Protocol",
+    "Schedule",
     "SplitParams",
     "TrainParams",
     "override_params",
@@ -46,6 +49,9 @@ Architecture = Literal[
     "efficientnet_b0",
 ]
 Precision = Literal["auto", "bf16", "fp32"]
+Device = Literal["auto", "cpu", "cuda"]
+Schedule = Literal["constant", "cosine", "step", "one_cycle"]
+ClassWeights = Literal["none", "balanced"]
 Protocol = Literal["paper", "batches", "grouped", "loso"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -113,9 +119,23 @@ class TrainParams(_Section):
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=4096)
     learning_rate: float = Field(gt=0, le=1)
+    schedule: Schedule
+    weight_decay: float = Field(ge=0, lt=1)
+    class_weights: ClassWeights
+    frozen_epochs: int = Field(ge=0, le=1000)
+    patience: int | None = Field(ge=1, le=1000)
+    device: Device
+    cuda_graphs: bool
     precision: Precision
     threads: int = Field(ge=1, le=1024)
     seed: Seed
+
+    @field_validator("frozen_epochs")
+    @classmethod
+    def _within_the_epochs(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("epochs", value):
+            raise ValueError(f"at most train.epochs ({info.data['epochs']}) can be frozen")
+        return value
 
 
 class PretrainParams(_Section):

@@ -28,7 +28,7 @@ from tasks.plan import Plan
 from tasks.run import Run, actor
 from tasks.settings import home
 from tasks.stores import in_service, registry_of, tracker_of
-from tasks.train import EPOCHS_FILE, PREDICTIONS_FILE, PROBABILITIES_FILE, Trained
+from tasks.trained import EPOCHS_FILE, PREDICTIONS_FILE, PROBABILITIES_FILE, Trained
 
 __all__ = [
     "EVIDENCE_FILE",

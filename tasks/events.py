@@ -6,12 +6,15 @@ A terminal can draw them, Prefect's UI list them, a server keep them as text.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LOGGER", "Event", "note", "progress", "stage_done", "stage_started"]
+__all__ = ["LOGGER", "Event", "listening", "note", "progress", "stage_done", "stage_started", "tell_listeners"]
 
 LOGGER = logging.getLogger("cxr")
+_listeners: list[Callable[[Event], None]] = []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,5 +56,25 @@ def note(stage: str, text: str) -> None:
     _emit(Event(kind="note", stage=stage, text=text), logging.WARNING)
 
 
+@contextmanager
+def listening(listener: Callable[[Event], None]) -> Generator[None]:
+    """Have every event of the block told to a function too, at whatever level logs are kept; it must be quick."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def tell_listeners(record: logging.LogRecord) -> None:
+    """Tell this process's listeners an event that another process has told."""
+    event = getattr(record, "cxr_event", None)
+    if isinstance(event, Event):
+        for listener in (*_listeners,):
+            listener(event)
+
+
 def _emit(event: Event, level: int) -> None:
+    for listener in (*_listeners,):
+        listener(event)
     LOGGER.log(level, "%s: %s", event.stage, event.text, extra={"cxr_event": event})

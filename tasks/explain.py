@@ -26,7 +26,7 @@ from tasks.evaluate import fold_predictions
 from tasks.events import progress, stage_done, stage_started
 from tasks.run import Run
 from tasks.stores import tracker_of
-from tasks.train import WEIGHTS, Trained
+from tasks.trained import WEIGHTS, Trained
 
 __all__ = ["PICTURES_FILE", "explain"]
 

@@ -6,6 +6,7 @@ of them with everything that evaluation reads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cxr_core.model.network import resolve_precision
 from cxr_core.model.weights import weights_identity
 from cxr_core.prepare.store import open_store
 from cxr_core.split.folds import SPLIT_PATH, Split, members, read_split
+from cxr_core.train.device import resolve_device
 from cxr_core.train.key import TrainKey, import_closure, train_key
 from tasks.run import Run
 from tasks.stores import check_initial_weights, initial_weights
@@ -86,8 +88,9 @@ def make_plan(run: Run) -> Plan:
     check_initial_weights(run)
     weights = weights_identity(train.weights, architecture=train.architecture, registry=initial_weights(run))
     constraints = digest_file(run.path / "constraints.txt")
+    device = resolve_device(train.device)
 
-    def key(fold: int | None) -> TrainKey:
+    def key(fold: int | None, follows: Sequence[str] = ()) -> TrainKey:
         parts = members(dealt, fold)
         return train_key(
             images=tensors,
@@ -98,14 +101,17 @@ def make_plan(run: Run) -> Plan:
             fold=fold,
             params=train,
             size=run.params.prepare.size,
-            precision=resolve_precision(train.precision),
+            device=device,
+            precision=resolve_precision(train.precision, device=device),
             weights=weights,
             constraints=constraints,
+            follows=follows,
             package=run.path / "cxr_core",
         )
 
     folds = tuple(key(fold) for fold in range(dealt.folds))
-    refit = key(None)
+    # Where folds may stop early, how long the refit trains follows from them, and so from their keys.
+    refit = key(None, () if train.patience is None else [fold.digest for fold in folds])
     files = {"cohort": digest_file(run.path / COHORT_PATH), "split": digest_file(run.path / SPLIT_PATH)}
     parts = {
         "folds": [fold.digest for fold in folds],

@@ -18,10 +18,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from tasks.data import DataVersion
-from tasks.events import LOGGER
+from tasks.events import LOGGER, tell_listeners
 from tasks.plan import Plan
 from tasks.run import Run
-from tasks.train import Trained, train_here
+from tasks.train import train_here
+from tasks.trained import Trained
 
 __all__ = ["TrainingPool"]
 
@@ -58,15 +59,18 @@ class TrainingPool:
         self._pool.shutdown(wait=True, cancel_futures=error is not None)
         self._listener.stop()
 
-    def train(self, run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | None) -> Trained:
+    def train(
+        self, run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | None, epochs: int | None = None
+    ) -> Trained:
         """Train a fold, or find it trained, in a worker; waits for it."""
-        return self._pool.submit(train_here, run, plan, data, parent, fold).result()
+        return self._pool.submit(train_here, run, plan, data, parent, fold, epochs).result()
 
 
 class _Retold(logging.Handler):
     """A worker's record, handled here."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        tell_listeners(record)
         if LOGGER.isEnabledFor(record.levelno):
             LOGGER.handle(record)
 

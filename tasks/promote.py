@@ -29,7 +29,7 @@ from tasks.run import Run, actor
 from tasks.service import Service, writing
 from tasks.settings import Home, checkout, home
 from tasks.stores import MODEL, registry_of, tracker_of
-from tasks.train import WEIGHTS, Trained
+from tasks.trained import WEIGHTS, Trained
 
 __all__ = ["approve_version", "judge_version", "policy_text", "promote", "register", "roll_back"]
 

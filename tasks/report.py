@@ -9,7 +9,7 @@ from typing import Any
 from cxr_core.evaluate.schema import Coverage, Evidence, Population
 from tasks.run import Run
 from tasks.stores import MODEL
-from tasks.train import Trained
+from tasks.trained import Trained
 
 __all__ = ["report_of"]
 

@@ -1,38 +1,41 @@
-"""How a training outlives its process and its tracker: a folder a key, held by one process, with states and a journal.
+"""How a training outlives its process: a folder of its own, held by one process, with states and a journal.
 
-In: a training's key. Out: ``Held``: where its states go, which MLflow run it already has, and a journal whose points
-reach MLflow from a thread of their own, so that a tracker that is slow or gone costs training nothing.
+In: a training's identity. Out: ``Held``: where its states go, which MLflow run it already has, and its journal. Laws:
+the folder is named by what is trained and where, so trainings on different machines or with different libraries never
+mix; one that was stopped elsewhere is gone on with only where ``CXR_RESUME_CHANGED`` names everything that has changed,
+and then says so for ever.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
-import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cxr_core.errors import SettingError, TrackingError
+from cxr_core.digests import digest_value
+from cxr_core.errors import SettingError
 from cxr_core.files import read_json, write_json
 from cxr_core.train.fold import Resumable
 from cxr_core.train.journal import Journal
-from cxr_core.train.progress import EpochResult, Position
+from cxr_core.train.key import MACHINE
+from cxr_core.train.progress import Position
 from tasks.adapters.runlog import Run as Log
 from tasks.events import note
 from tasks.settings import Home
 
-__all__ = ["Held", "Publisher", "hold"]
+__all__ = ["Held", "hold", "may_change"]
 
 _STATE_SECONDS = "CXR_STATE_SECONDS"
 # A ResNet-34's state is 255 MB and takes a good second: one per cent of two minutes.
 _DEFAULT_STATE_SECONDS = 120.0
-_RETRY_SECONDS = 2.0
-_PATIENCE_SECONDS = 600.0
+_CHANGED = "CXR_RESUME_CHANGED"
+_STATES, _RUN, _IDENTITY, _CHANGES = "states", "run.json", "identity.json", "changed.json"
+_NAME_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,27 +44,35 @@ class Held:
 
     Attributes:
         folder: States, journal and the name of the MLflow run.
-        key: The training's key.
+        identity: Whose it is.
+        stage: Whose progress it is, for notes.
     """
 
     folder: Path
-    key: str
+    identity: Mapping[str, str]
+    stage: str
 
     @property
     def run_id(self) -> str | None:
         """The MLflow run that an earlier process began for this training; None where there is none."""
-        path = self.folder / "run.json"
+        path = self.folder / _RUN
         return str(read_json(path)["run_id"]) if path.is_file() else None
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What was another where this training began, by its name: ``2 → 1``; empty where it never moved."""
+        path = self.folder / _CHANGES
+        return dict(read_json(path)) if path.is_file() else {}
 
     def belongs_to(self, log: Log) -> None:
         """Write down which run this training's metrics go to."""
-        write_json(self.folder / "run.json", {"run_id": log.id})
+        write_json(self.folder / _RUN, {"run_id": log.id})
 
     def journal(self) -> Journal:
         """This training's journal."""
         return Journal(self.folder / "journal.jsonl")
 
-    def resumable(self, stage: str) -> Resumable:
+    def resumable(self) -> Resumable:
         """Where the core keeps this training's states; what becomes of them is told as notes.
 
         Raises:
@@ -69,124 +80,136 @@ class Held:
         """
 
         def resumed(position: Position) -> None:
-            note(stage, f"goes on after step {position.step} of epoch {position.epoch}, where it was stopped")
+            note(self.stage, f"goes on after step {position.step} of epoch {position.epoch}, where it was stopped")
 
         return Resumable(
-            folder=self.folder / "states",
-            key=self.key,
+            folder=self.folder / _STATES,
+            identity=self.identity,
+            may_differ=frozenset(self.changes),
             seconds=_state_seconds(),
             on_resumed=resumed,
-            on_refused=lambda words: note(stage, words),
+            on_refused=lambda words: note(self.stage, words),
         )
 
     def done(self) -> None:
-        """Let go of everything: the training is in MLflow, whole."""
+        """Let go of everything: the training is in MLflow, whole. What was stopped elsewhere is of no use now."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        for other in _relatives(self.folder):
+            with _at_once(other) as free:
+                if free:
+                    shutil.rmtree(other, ignore_errors=True)
 
 
 @contextmanager
-def hold(home: Home, key: str, stage: str) -> Generator[Held]:
-    """Hold a training's folder; where another process trains the same, wait until it has ended."""
-    name = key.removeprefix("sha256:")[:32]
+def hold(home: Home, identity: Mapping[str, str], stage: str) -> Generator[Held]:
+    """Hold a training's folder; where another process trains the same, wait until it has ended.
+
+    Args:
+        home: Where folders are.
+        identity: As ``identity_of`` says.
+        stage: Whose progress it is, for notes.
+
+    Raises:
+        SettingError: ``CXR_RESUME_CHANGED`` names something that is no part of a machine.
+    """
+    folder = home.checkpoints / _name(identity)
     home.checkpoints.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home.checkpoints / f"{name}.lock")
+    lock = _lock(folder)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         note(stage, "another process trains the same; waiting for it")
         lock.acquire()
     try:
-        folder = home.checkpoints / name
         folder.mkdir(exist_ok=True)
-        yield Held(folder=folder, key=key)
+        held = Held(folder=folder, identity=identity, stage=stage)
+        if not (folder / _STATES).is_dir():
+            _look_elsewhere(held)
+        write_json(folder / _IDENTITY, dict(identity))
+        yield held
     finally:
         lock.release()
 
 
-class Publisher:
-    """Sends a journal's points to an MLflow run from a thread of its own, again and again until each has arrived.
+def may_change() -> frozenset[str]:
+    """Names of what may change under a stopped training, from ``CXR_RESUME_CHANGED``; by default none.
 
-    Sending a point twice is safe: MLflow keeps one row a name, step and time, and the journal fixes all three.
-
-    Args:
-        journal: What is to be sent; points written by an earlier process are sent first.
-        log: The run.
-        stage: Whose progress it is, for the note that a tracker is gone.
+    Raises:
+        SettingError: It names something else.
     """
-
-    def __init__(self, journal: Journal, log: Log, stage: str) -> None:
-        self._journal = journal
-        self._log = log
-        self._stage = stage
-        self._waiting = list(journal.points)
-        self._changed = threading.Condition()
-        self._closed = False
-        self._error: TrackingError | None = None
-        self._thread = threading.Thread(target=self._send_all, name=f"metrics of {stage}", daemon=True)
-
-    def __enter__(self) -> Publisher:
-        """Start sending."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop sending; what has not arrived stays in the journal."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def add(self, result: EpochResult) -> None:
-        """Write an epoch to the journal, flushed, then hand it to the thread. Never waits for the tracker."""
-        values = dataclasses.asdict(result)
-        epoch = int(values.pop("epoch"))
-        known = {point.epoch for point in self._journal.points}
-        point = self._journal.add(epoch, {name: value for name, value in values.items() if value is not None})
-        if epoch not in known:
-            with self._changed:
-                self._waiting.append(point)
-                self._changed.notify_all()
-
-    def drain(self, *, seconds: float = _PATIENCE_SECONDS) -> None:
-        """Wait until every point has arrived.
-
-        Raises:
-            TrackingError: The tracker did not take them for so long; they are in the journal.
-        """
-        with self._changed:
-            if self._changed.wait_for(lambda: not self._waiting, timeout=seconds):
-                return
-        raise TrackingError(
-            f"{len(self._waiting)} epochs' metrics did not reach MLflow within {seconds:.0f} s"
-            f"{f': {self._error.message}' if self._error else ''}.",
-            reason="tracker_gone",
-            hint="Nothing is lost: start the server, then run the same command again.",
+    names = frozenset(name.strip() for name in os.environ.get(_CHANGED, "").split(",") if name.strip())
+    if unknown := sorted(names.difference(MACHINE)):
+        raise SettingError(
+            f"{_CHANGED} should name what may change under a stopped training, of {', '.join(MACHINE)}; found "
+            f"{', '.join(unknown)}.",
+            reason="bad_resume_changed",
+            hint=f"Set it to such as {MACHINE[0]},{MACHINE[-1]}, or unset it.",
         )
+    return names
 
-    def _send_all(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting or (self._closed and self._error):
-                    return
-                point = self._waiting[0]
-            try:
-                self._log.metrics(point.values, step=point.epoch, timestamp_ms=point.timestamp_ms)
-            except TrackingError as error:
-                self._complain(error)
+
+def _look_elsewhere(held: Held) -> None:
+    """Where the same was stopped on another machine or with other libraries: go on with it if asked to, else say so."""
+    for other in _relatives(held.folder):
+        with _at_once(other) as free:
+            if not free or not (other / _IDENTITY).is_file() or not (other / _STATES).is_dir():
                 continue
-            with self._changed:
-                self._error = None
-                self._waiting.pop(0)
-                self._changed.notify_all()
+            began: dict[str, str] = read_json(other / _IDENTITY)
+            changes = {
+                name: f"{began.get(name)} → {held.identity[name]}"
+                for name in MACHINE
+                if began.get(name) != held.identity[name]
+            }
+            words = "; ".join(f"{name}: {change}" for name, change in changes.items())
+            if not may_change().issuperset(changes):
+                note(
+                    held.stage,
+                    f"the same training was stopped before something changed ({words}); it starts anew, for its bits "
+                    f"would be neither's. {_CHANGED}={','.join(changes)} goes on with it instead",
+                )
+                continue
+            earlier = Held(folder=other, identity=began, stage=held.stage).changes
+            # Before the states: whoever finds them must know that they are another machine's.
+            write_json(held.folder / _CHANGES, {**changes, **earlier})
+            for name in (_STATES, "journal.jsonl"):
+                if (other / name).exists():
+                    (other / name).rename(held.folder / name)
+            shutil.rmtree(other, ignore_errors=True)
+            note(held.stage, f"goes on with what was stopped before something changed ({words})")
+            return
 
-    def _complain(self, error: TrackingError) -> None:
-        if self._error is None:
-            note(
-                self._stage, f"MLflow does not take metrics ({error.reason}); training goes on, the journal keeps them"
-            )
-        with self._changed:
-            self._error = error
-            self._changed.wait_for(lambda: self._closed, timeout=_RETRY_SECONDS)
+
+def _name(identity: Mapping[str, str]) -> str:
+    """What is trained, then where: trainings of the same differ in the second part alone."""
+    parts = (
+        {name: value for name, value in identity.items() if name not in MACHINE},
+        {name: identity[name] for name in MACHINE},
+    )
+    return "-".join(digest_value(part).removeprefix("sha256:")[:_NAME_DIGITS] for part in parts)
+
+
+def _relatives(folder: Path) -> list[Path]:
+    same = folder.name.partition("-")[0]
+    return sorted(path for path in folder.parent.glob(f"{same}-*") if path.is_dir() and path != folder)
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f"{folder.name}.lock"))
+
+
+@contextmanager
+def _at_once(folder: Path) -> Generator[bool]:
+    """Hold another training's folder if nobody does."""
+    lock = _lock(folder)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _state_seconds() -> float:

@@ -12,15 +12,13 @@ from cxr_core.errors import TrackingError
 from cxr_core.evaluate.schema import Evidence
 from tasks.adapters.records import DatasetRef
 from tasks.adapters.registry import ModelVersion
-from tasks.adapters.runlog import flattened
-from tasks.adapters.tracking import Tracker
 from tasks.data import DataVersion
 from tasks.evaluate import EVIDENCE_FILE, HOLDOUT_FILE, read_evidence
 from tasks.events import stage_done, stage_started
 from tasks.plan import Plan
 from tasks.run import Run
 from tasks.stores import MODEL, registry_of, tracker_of
-from tasks.train import KEY_FILE, PREDICTIONS_FILE, Trained, find_trained, provenance, reused_words, stage_name
+from tasks.trained import KEY_FILE, PREDICTIONS_FILE, Trained, find_trained, provenance, reused_words, stage_name
 
 __all__ = ["Found", "find_retrain", "open_retrain"]
 
@@ -82,7 +80,7 @@ def open_retrain(run: Run, plan: Plan, data: DataVersion, cohort: Mapping[str, A
         kind="retrain",
         provenance=provenance(run, plan, data),
         key=plan.key.digest,
-        resume=_stopped(tracker, plan.key.digest, params),
+        resume=tracker.unfinished({"cxr.key": plan.key.digest, "cxr.kind": "retrain"}, params=params),
     ) as log:
         log.params(params)
         rows = sum(sum(cohort["counts"].get(slug, {}).values()) for slug in CLASSES)
@@ -92,15 +90,6 @@ def open_retrain(run: Run, plan: Plan, data: DataVersion, cohort: Mapping[str, A
         yield log.id
         # Last, so that a parent that carries its key's parts has everything else too.
         log.json(KEY_FILE, plan.key.parts)
-
-
-def _stopped(tracker: Tracker, key: str, params: Mapping[str, Any]) -> str | None:
-    """A retrain of the same plan that was stopped; None where its parameters read otherwise, which MLflow forbids."""
-    stopped = tracker.unfinished({"cxr.key": key, "cxr.kind": "retrain"})
-    if stopped is None:
-        return None
-    told, asked = tracker.read(stopped).params, flattened(params)
-    return stopped if all(asked.get(name) == value for name, value in told.items()) else None
 
 
 def _version_of(run: Run, parent: str) -> ModelVersion | None:

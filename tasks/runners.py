@@ -9,7 +9,7 @@ failure, in the order of the folds, is raised when all have ended.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +23,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from cxr_core.errors import SettingError
 from tasks.data import DataVersion
+from tasks.live import progress_bar
 from tasks.plan import Plan
 from tasks.pool import TrainingPool
 from tasks.run import Run
-from tasks.train import Trained, train
+from tasks.train import epochs_of_refit, train
+from tasks.trained import Trained, stage_name
 
 __all__ = ["Runner", "read_runner", "runner_of", "train_all"]
 
@@ -88,21 +90,40 @@ def read_runner(*, threads: int, gpus: int, cores: int | None = None) -> Runner:
 
 def train_all(run: Run, plan: Plan, data: DataVersion, parent: str, runner: Runner) -> list[Trained]:
     """Train every fold, then the refit, or find them trained; in the order of the folds, the refit last."""
-    folds = (*range(len(plan.folds)), None)
+    folds = range(len(plan.folds))
+    params = run.params.train
     if runner.kind == "sequential":
         # With all cores each: torch's random state and thread count belong to the process.
-        return [train(run, plan, data, parent, fold) for fold in folds]
+        trained = [train(run, plan, data, parent, fold) for fold in folds]
+        return [*trained, train(run, plan, data, parent, None, epochs_of_refit(params, trained))]
+    asked = {"run": run, "plan": plan, "data": data, "parent": parent}
     with _submitter(runner) as submit:
-        futures = [submit({"run": run, "plan": plan, "data": data, "parent": parent, "fold": fold}) for fold in folds]
-        for future in futures:
-            future.wait()
-        return [future.result() for future in futures]
+        futures = [submit({**asked, "fold": fold, "epochs": None}) for fold in folds]
+        if params.patience is None:
+            return _results([*futures, submit({**asked, "fold": None, "epochs": None})])
+        trained = _results(futures)
+        return trained + _results([submit({**asked, "fold": None, "epochs": epochs_of_refit(params, trained)})])
+
+
+def _results(futures: Sequence[Any]) -> list[Trained]:
+    for future in futures:
+        future.wait()
+    return [future.result() for future in futures]
 
 
 @task(name="train", task_run_name="train {fold}", cache_policy=NO_CACHE)
-def _train_apart(pool: TrainingPool, run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | None) -> Trained:
+def _train_apart(
+    pool: TrainingPool,
+    run: Run,
+    plan: Plan,
+    data: DataVersion,
+    parent: str,
+    fold: int | None,
+    epochs: int | None,
+) -> Trained:
     """Have a worker process train a fold."""
-    return pool.train(run, plan, data, parent, fold)
+    with progress_bar(stage_name(fold, len(plan.folds))):
+        return pool.train(run, plan, data, parent, fold, epochs)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tasks.adapters.tracking import Tracker
 from tasks.evaluate import run_of
 from tasks.settings import home
 from tasks.stores import tracker_of
-from tasks.train import KEY_FILE
+from tasks.trained import KEY_FILE
 
 __all__ = ["explain_keys"]
 

@@ -76,7 +76,7 @@ def save(path: Path, network: nn.Module, about: About) -> str:
         ``sha256:<hex>`` of the file's bytes.
     """
     # Contiguous: channels-last weights are a view that safetensors refuses.
-    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     write_bytes(path, safetensors.torch.save(tensors, metadata={_HEADER_KEY: canonical_json(asdict(about))}))
     return digest_file(path)
 

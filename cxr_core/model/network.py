@@ -9,6 +9,7 @@ Served models carry this module: it imports torch, torchvision, numpy and nothin
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "autocast",
     "build",
     "has_fast_bf16",
+    "normalised",
     "probabilities",
     "resolve_precision",
     "to_input",
@@ -68,12 +70,22 @@ def to_input(pixels: NDArray[np.uint8]) -> torch.Tensor:
         float32 (n, 3, S, S), channels last in memory: the layout that CPU convolutions are fastest in.
     """
     # A copy: torch may not share a read-only memory map, and one byte a pixel is cheap.
-    grey = torch.from_numpy(np.array(pixels)).unsqueeze(-1).float()  # (n, S, S, 1)
-    deviation = torch.tensor(IMAGENET_STD)
+    return normalised(torch.from_numpy(np.array(pixels)))
+
+
+def normalised(grey: torch.Tensor) -> torch.Tensor:
+    """``to_input`` of pixels that are a tensor already, on the device that it is on.
+
+    Args:
+        grey: uint8 (n, S, S).
+
+    Returns:
+        float32 (n, 3, S, S), channels last in memory.
+    """
+    scale, shift = _scale_and_shift(grey.device)
     # (g / 255 - mean) / std in one pass over memory: g * scale + shift.
-    scale = 1.0 / (255.0 * deviation)
-    shift = -torch.tensor(IMAGENET_MEAN) / deviation
-    return torch.addcmul(shift, grey, scale).permute(0, 3, 1, 2)  # (n, S, S, 3) seen as (n, 3, S, S)
+    # (n, S, S, 3) seen as (n, 3, S, S)
+    return torch.addcmul(shift, grey.unsqueeze(-1).float(), scale).permute(0, 3, 1, 2)
 
 
 def has_fast_bf16() -> bool:
@@ -88,16 +100,18 @@ def has_fast_bf16() -> bool:
     return any(bool(found.get(name)) for name in _BF16_INSTRUCTIONS)
 
 
-def resolve_precision(choice: Literal["auto", "bf16", "fp32"]) -> UsedPrecision:
-    """The precision that a run uses: ``auto`` is bf16 where the CPU has it, else fp32."""
+def resolve_precision(
+    choice: Literal["auto", "bf16", "fp32"], *, device: Literal["cpu", "cuda"] = "cpu"
+) -> UsedPrecision:
+    """The precision that a run uses: ``auto`` is bf16 on CUDA and where the CPU has it, else fp32."""
     if choice == "auto":
-        return "bf16" if has_fast_bf16() else "fp32"
+        return "bf16" if device == "cuda" or has_fast_bf16() else "fp32"
     return choice
 
 
-def autocast(precision: UsedPrecision) -> torch.autocast:
+def autocast(precision: UsedPrecision, *, device: str = "cpu") -> torch.autocast:
     """The context of a forward pass: bfloat16 products over float32 weights, or plain float32."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def probabilities(
@@ -108,7 +122,7 @@ def probabilities(
     batch_size: int = 16,
     temperature: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Class probabilities (softmax of the paper's class score) in evaluation mode.
+    """Class probabilities (softmax of the paper's class score) in evaluation mode, on the network's own device.
 
     The network's mode is put back as it was; its weights and running statistics are not changed.
 
@@ -124,12 +138,24 @@ def probabilities(
     """
     was_training = network.training
     network.eval()
+    device = next((each.device for each in network.parameters()), torch.device("cpu"))
     rows: list[torch.Tensor] = []
     try:
-        with torch.inference_mode(), autocast(precision):
+        with torch.inference_mode(), autocast(precision, device=device.type):
             for start in range(0, len(images), batch_size):
-                logits = network(to_input(images[start : start + batch_size]))  # (b, C)
-                rows.append(torch.softmax(logits.double() / temperature, dim=1))
+                grey = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
+                logits = network(normalised(grey))  # (b, C)
+                rows.append(torch.softmax(logits.double() / temperature, dim=1).cpu())
     finally:
         network.train(was_training)
     return torch.cat(rows).numpy() if rows else np.empty((0, len(CLASSES)), dtype=np.float64)
+
+
+@cache
+def _scale_and_shift(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """What turns a grey value into the network's three: made once a device, for a CUDA graph may not make it anew."""
+    # Who asks first may be in inference mode, whose tensors no later training could use.
+    with torch.inference_mode(mode=False):
+        deviation = torch.tensor(IMAGENET_STD)
+        scale, shift = 1.0 / (255.0 * deviation), -torch.tensor(IMAGENET_MEAN) / deviation
+        return scale.to(device), shift.to(device)

@@ -2,7 +2,7 @@
 
 Laws: no row is in two of train, validation and test; the initial weights depend on the seed alone and the order of
 images on seed and fold, so that folds differ in their data only; the checkpoint is the last epoch's, as in the paper,
-never the one that did best on the validation images.
+unless ``train.patience`` asks for the one that did best on the validation images; test images decide nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -26,13 +24,14 @@ from cxr_core.model.folding import folded
 from cxr_core.model.network import UsedPrecision, build, probabilities, resolve_precision
 from cxr_core.model.weights import WeightsRecord, load_initial
 from cxr_core.params import TrainParams
-from cxr_core.train.loop import derive_seed, fit, reproducible
+from cxr_core.train.device import open_device, reproducible, resolve_device
+from cxr_core.train.loop import fit
+from cxr_core.train.order import Rows, derive_seed
 from cxr_core.train.progress import EpochResult, Position, Progress, TrainingState
 from cxr_core.train.states import latest_state, save_state
+from cxr_core.train.stopping import kept_epoch
 
 __all__ = ["FoldResult", "Resumable", "start", "train_fold"]
-
-Rows = NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,14 +40,16 @@ class Resumable:
 
     Attributes:
         folder: Where its states go; this training's own.
-        key: The training's key: a state with another is never used.
+        identity: Whose they are, as ``identity_of`` says: a state with another is never used.
+        may_differ: Names in which the identity of a state that is gone on from may be another.
         seconds: Least time between two states, in seconds.
         on_resumed: Called with where training goes on, before its first step.
         on_refused: Called with a sentence for each state that could not be used.
     """
 
     folder: Path
-    key: str
+    identity: Mapping[str, str]
+    may_differ: frozenset[str] = frozenset()
     seconds: float = 60.0
     on_resumed: Callable[[Position], None] | None = None
     on_refused: Callable[[str], None] | None = None
@@ -61,6 +62,7 @@ class FoldResult:
     Attributes:
         fold: Its number; None for the refit.
         epochs: Every epoch, in order.
+        kept: The epoch whose weights are the checkpoint's, counted from 1.
         predictions: float64 (n_test, 3), in the order of ``test_idx``.
         checkpoint: The safetensors file.
         digest: ``sha256:<hex>`` of its bytes.
@@ -71,6 +73,7 @@ class FoldResult:
 
     fold: int | None
     epochs: tuple[EpochResult, ...]
+    kept: int
     predictions: NDArray[np.float64]
     checkpoint: Path
     digest: str
@@ -92,6 +95,7 @@ def train_fold(
     cache: Path,
     registry: Callable[[str], Path] | None = None,
     classes: tuple[str, ...] = CLASSES,
+    epochs: int | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_step: Callable[[Progress], None] | None = None,
     resumable: Resumable | None = None,
@@ -110,21 +114,23 @@ def train_fold(
         cache: Folder for downloaded weights.
         registry: Resolves ``MODEL@ALIAS`` to a checkpoint file.
         classes: What the network learns to tell apart.
+        epochs: Stop after so many epochs; None trains as the parameters say.
         on_epoch: Called after each epoch; where training goes on, with the finished ones first.
         on_step: Called after each training step.
         resumable: Where states are kept and looked for; None keeps none.
 
     Raises:
-        TrainingError: ``rows_shared``, ``rows_outside``, ``too_few_images`` or ``non_finite_loss``.
+        TrainingError: ``rows_shared``, ``rows_outside``, ``too_few_images``, ``non_finite_loss``, ``no_cuda`` or
+            ``not_deterministic``.
         WeightsError: The initial weights cannot be had.
     """
     began = time.perf_counter()
     _check_rows({"train": train_idx, "validation": val_idx, "test": test_idx}, n=len(labels), stored=len(images))
+    device = open_device(params.device)
     network, weights = start(params, cache=cache, registry=registry, n_classes=len(classes))
-    precision = resolve_precision(params.precision)
-    identity = _identity(resumable.key if resumable else "", params, weights, precision)
-    state = _state(resumable, identity)
-    epochs: list[EpochResult] = []
+    precision = resolve_precision(params.precision, device=resolve_device(params.device))
+    state = _state(resumable)
+    finished: list[EpochResult] = []
     for result in fit(
         network,
         images,
@@ -133,25 +139,27 @@ def train_fold(
         val_idx=val_idx,
         params=params,
         order_seed=derive_seed(params.seed, "order", "refit" if fold is None else fold),
+        epochs=epochs,
         on_step=on_step,
         state=state,
-        on_state=None if resumable is None else lambda each: _keep(resumable, each, identity),
+        on_state=None if resumable is None else lambda each: _keep(resumable, each),
         state_seconds=resumable.seconds if resumable else 0.0,
     ):
-        epochs.append(result)
+        finished.append(result)
         if on_epoch is not None:
             on_epoch(result)
     about = checkpoint.About(
         architecture=params.architecture, size=int(images.shape[1]), precision=precision, classes=classes
     )
     digest = checkpoint.save(checkpoint_path, network, about)
-    with reproducible(threads=params.threads):
+    with reproducible(threads=params.threads, device=device):
         # As the classifier answers, to the last bit.
         answering = folded(network.eval())
         predictions = probabilities(answering, images[test_idx], precision=precision, batch_size=params.batch_size)
     return FoldResult(
         fold=fold,
-        epochs=tuple(epochs),
+        epochs=tuple(finished),
+        kept=kept_epoch(finished, params.patience),
         predictions=predictions,
         checkpoint=checkpoint_path,
         digest=digest,
@@ -179,22 +187,10 @@ def start(
     )
 
 
-def _identity(key: str, params: TrainParams, weights: WeightsRecord, precision: UsedPrecision) -> dict[str, Any]:
-    """Whose a state is: what its key names, and what the machine adds to the bits."""
-    return {
-        "key": key,
-        "weights": weights.identity,
-        "precision": precision,
-        "threads": params.threads,
-        "torch": torch.__version__,
-        "kernels": torch.backends.cpu.get_cpu_capability(),
-    }
-
-
-def _state(resumable: Resumable | None, identity: Mapping[str, Any]) -> TrainingState | None:
+def _state(resumable: Resumable | None) -> TrainingState | None:
     if resumable is None:
         return None
-    found = latest_state(resumable.folder, identity)
+    found = latest_state(resumable.folder, resumable.identity, may_differ=resumable.may_differ)
     for words in found.refused:
         if resumable.on_refused is not None:
             resumable.on_refused(words)
@@ -203,8 +199,8 @@ def _state(resumable: Resumable | None, identity: Mapping[str, Any]) -> Training
     return found.state
 
 
-def _keep(resumable: Resumable, state: TrainingState, identity: Mapping[str, Any]) -> None:
-    save_state(resumable.folder, state, identity)
+def _keep(resumable: Resumable, state: TrainingState) -> None:
+    save_state(resumable.folder, state, resumable.identity)
 
 
 def _check_rows(parts: dict[str, Rows], *, n: int, stored: int) -> None:

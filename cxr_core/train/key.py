@@ -19,9 +19,12 @@ from typing import Any, Literal
 from cxr_core.digests import digest_file, digest_value
 from cxr_core.params import TrainParams
 
-__all__ = ["SCHEMA", "TrainKey", "explain_difference", "import_closure", "train_key"]
+__all__ = ["MACHINE", "SCHEMA", "TrainKey", "explain_difference", "identity_of", "import_closure", "train_key"]
 
 SCHEMA = 1
+
+MACHINE = ("threads", "precision", "device", "libraries")
+"""Names in a training's identity that say where it runs; the others say what is trained."""
 
 # The module whose imports, followed to the end, are the code that trains.
 _ENTRY = "cxr_core.train.fold"
@@ -35,6 +38,8 @@ _WORDS = {
     "fold": "fold",
     "size": "prepare.size",
     "precision": "precision used",
+    "device": "device used",
+    "follows": "folds that the number of epochs follows from",
     "schema": "form of the key",
 }
 
@@ -62,9 +67,11 @@ def train_key(
     fold: int | None,
     params: TrainParams,
     size: int,
+    device: Literal["cpu", "cuda"],
     precision: Literal["bf16", "fp32"],
     weights: str,
     constraints: str,
+    follows: Sequence[str] = (),
     package: Path | None = None,
 ) -> TrainKey:
     """Name a training.
@@ -78,13 +85,15 @@ def train_key(
         fold: The fold's number, None for the refit; it seeds the order of images.
         params: ``train`` of params.yaml.
         size: ``prepare.size``, pixels.
+        device: The kind used, as ``resolve_device`` says.
         precision: The one used, as ``resolve_precision`` says.
         weights: As ``weights_identity`` says.
         constraints: Digest of the file that pins the dependencies.
+        follows: Keys of the folds that decide how many epochs this training has; none where the parameters do.
         package: Folder of ``cxr_core``; None is the one that runs.
     """
-    # Left out of the parameters are the two that have a part of their own, which says what they came to.
-    chosen = params.model_dump(mode="json", exclude={"weights", "precision"})
+    # Left out of the parameters are those that have a part of their own, which says what they came to.
+    chosen = params.model_dump(mode="json", exclude={"weights", "device", "precision"})
     parts: dict[str, Any] = {
         "schema": SCHEMA,
         "train": _rows(images, labels, train_idx),
@@ -92,7 +101,9 @@ def train_key(
         "test": _rows(images, labels, test_idx),
         "fold": "refit" if fold is None else fold,
         "params": chosen,
+        "follows": list(follows),
         "size": size,
+        "device": device,
         "precision": precision,
         "weights": weights,
         "versions": {name: version(name) for name in ("numpy", "torch", "torchvision")},
@@ -100,6 +111,31 @@ def train_key(
         "code": import_closure(package or Path(__file__).resolve().parent.parent),
     }
     return TrainKey(digest=digest_value(parts), parts=parts)
+
+
+def identity_of(key: TrainKey, *, device_name: str) -> dict[str, str]:
+    """Whose a saved state is, by names that a refusal can use: what is trained, and where (``MACHINE``).
+
+    Args:
+        key: Of the training.
+        device_name: What computes, as ``cxr_core.train.device.device_name`` says.
+    """
+    parts = key.parts
+    params: dict[str, Any] = dict(parts["params"])
+    threads, seed = params.pop("threads"), params.pop("seed")
+    return {
+        "code": digest_value(parts["code"]),
+        "configuration": digest_value([parts["schema"], params, parts["size"], parts["follows"]]),
+        "data": digest_value([parts[name] for name in ("train", "validation", "test")]),
+        "fold": str(parts["fold"]),
+        "seed": str(seed),
+        "weights": parts["weights"],
+        "threads": str(threads),
+        "precision": parts["precision"],
+        "device": device_name,
+        "libraries": ", ".join(f"{name} {text}" for name, text in sorted(parts["versions"].items()))
+        + f", constraints {_shown(parts['constraints'])}",
+    }
 
 
 def import_closure(package: Path, *, entry: str = _ENTRY) -> dict[str, str]:

@@ -18,7 +18,7 @@ class EpochResult:
 
     Attributes:
         epoch: Counted from 1.
-        train_loss: Mean cross entropy an image, in nats, as met while the weights moved.
+        train_loss: Mean cross entropy an image, in nats, as met while the weights moved; with class weights, theirs.
         val_loss: Mean cross entropy an image, in nats; None without validation images.
         error_rate: Share of validation images named wrongly, [0, 1]; None without validation images.
         images_per_second: Training images, validation left out; of an epoch that was resumed, those since.
@@ -39,14 +39,18 @@ class Progress:
 
     Attributes:
         epoch: Counted from 1.
+        epochs: Of the whole training, should it not stop early.
         done: Steps of the whole training, this one included.
         total: Steps of the whole training.
+        loss: Mean training loss an image of this epoch so far, in nats.
         images_per_second: Of this epoch so far.
     """
 
     epoch: int
+    epochs: int
     done: int
     total: int
+    loss: float
     images_per_second: float
 
 
@@ -80,9 +84,11 @@ class TrainingState:
         weights: The network's state by name: parameters and running statistics.
         optimiser: Adam's moments and step counts, by ``<number of the parameter>.<name>``.
         random: The state of torch's generator (dropout, stochastic depth), uint8.
+        best: The weights that early stopping would keep now; empty without it, and before the first epoch's end.
     """
 
     position: Position
     weights: dict[str, torch.Tensor]
     optimiser: dict[str, torch.Tensor]
     random: torch.Tensor
+    best: dict[str, torch.Tensor]

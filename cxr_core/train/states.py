@@ -1,9 +1,10 @@
 """A training's states on disk, so that a killed training goes on where it was and ends with the same bits.
 
-A state is a folder ``step-EEEE-SSSSSS`` with the weights and the optimiser's tensors as safetensors and a header that
-names their digests, whose training it is, and how far it had come. Laws: a state takes its name when every byte of it
-is on the disk; the last two are kept; one that is damaged, or another training's, is refused by name and never loaded,
-and the one before is used; ``load(save(x)) == x``, bit by bit.
+A state is a folder ``step-EEEE-SSSSSS``: as safetensors the weights, the optimiser's tensors and, where a training may
+stop early, the best weights so far; and a header that names their digests, whose training it is, and how far it had
+come. Laws: a state takes its name when every byte of it is on the disk; the last two are kept; one that is damaged, or
+another training's, is refused by name and never loaded, and the one before is used; ``load(save(x)) == x``, bit by bit.
+What a header may differ in is for the caller to say: somebody may want a training to go on on another machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ __all__ = ["Found", "latest_state", "load_state", "save_state"]
 
 _SCHEMA = 1
 _KEPT = 2
-_WEIGHTS, _OPTIMISER, _HEADER = "weights.safetensors", "optimiser.safetensors", "header.json"
+_WEIGHTS, _OPTIMISER, _BEST = "weights.safetensors", "optimiser.safetensors", "best.safetensors"
+_HEADER = "header.json"
 _RANDOM = "random"
+_INSTEAD = "This training starts from an earlier state, or anew."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -45,13 +48,15 @@ class Found:
     refused: tuple[str, ...]
 
 
-def save_state(folder: Path, state: TrainingState, identity: Mapping[str, Any]) -> Path:
-    """Write a state whole, then let go of all but the last two.
+def save_state(folder: Path, state: TrainingState, identity: Mapping[str, str]) -> Path:
+    """Write a state whole, then let go of all but it and the one before.
+
+    States of later steps go too: only one that was refused can have been passed.
 
     Args:
         folder: This training's own folder.
         state: Where it stands.
-        identity: Whose it is, as plain JSON: the key and what the machine adds to it.
+        identity: Whose it is, as ``identity_of`` says.
     """
     position = state.position
     final = folder / f"step-{position.epoch:04d}-{position.step:06d}"
@@ -64,6 +69,8 @@ def save_state(folder: Path, state: TrainingState, identity: Mapping[str, Any]) 
         _WEIGHTS: safetensors.torch.save(_contiguous(state.weights)),
         _OPTIMISER: safetensors.torch.save(_contiguous({**state.optimiser, _RANDOM: state.random})),
     }
+    if state.best:
+        files[_BEST] = safetensors.torch.save(_contiguous(state.best))
     header = {
         "schema": _SCHEMA,
         "identity": dict(identity),
@@ -77,42 +84,55 @@ def save_state(folder: Path, state: TrainingState, identity: Mapping[str, Any]) 
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     _flush_folder(folder)
-    for old in _saved(folder)[:-_KEPT]:
+    states = _saved(folder)
+    last = states.index(final) + 1
+    for old in (*states[: max(0, last - _KEPT)], *states[last:]):
         shutil.rmtree(old, ignore_errors=True)
     return final
 
 
-def latest_state(folder: Path, identity: Mapping[str, Any]) -> Found:
-    """The newest state of this training that holds, and what was wrong with newer ones."""
+def latest_state(folder: Path, identity: Mapping[str, str], *, may_differ: Collection[str] = ()) -> Found:
+    """The newest state of this training that holds, and what was wrong with newer ones.
+
+    Args:
+        folder: This training's own folder.
+        identity: Whose state is wanted.
+        may_differ: Names in which the state's identity may be another.
+    """
     refused: list[str] = []
     for path in reversed(_saved(folder)):
         try:
-            return Found(state=load_state(path, identity), refused=tuple(refused))
+            return Found(state=load_state(path, identity, may_differ=may_differ), refused=tuple(refused))
         except WeightsError as error:
             refused.append(error.message)
     return Found(state=None, refused=tuple(refused))
 
 
-def load_state(path: Path, identity: Mapping[str, Any]) -> TrainingState:
+def load_state(path: Path, identity: Mapping[str, str], *, may_differ: Collection[str] = ()) -> TrainingState:
     """Read a state, if every byte of it is as written and it is this training's.
 
     Raises:
         WeightsError: ``state_damaged``, or ``state_foreign`` with the names of what differs.
     """
     header = _header(path)
-    found: Mapping[str, Any] = header["identity"]
-    if differing := sorted(name for name in {*found, *identity} if found.get(name) != identity.get(name)):
+    found: Mapping[str, str] = header["identity"]
+    names = {*found, *identity}.difference(may_differ)
+    if differing := sorted(name for name in names if found.get(name) != identity.get(name)):
+        changes = "; ".join(f"{name}: {found.get(name)} → {identity.get(name)}" for name in differing)
         raise WeightsError(
-            f"The training state {path.name} is another training's: {', '.join(differing)} differ.",
-            reason="state_foreign",
-            hint="It is left alone; this training starts from an earlier state, or anew.",
+            f"The training state {path.name} is another training's: {changes}.", reason="state_foreign", hint=_INSTEAD
         )
-    weights, optimiser = (_tensors(path / name, header["files"][name]) for name in (_WEIGHTS, _OPTIMISER))
+    tensors = {name: _tensors(path / name, digest) for name, digest in header["files"].items()}
+    optimiser = tensors[_OPTIMISER]
     position: dict[str, Any] = dict(header["position"])
     finished = tuple(EpochResult(**epoch) for epoch in position.pop("finished"))
     random = optimiser.pop(_RANDOM)
     return TrainingState(
-        position=Position(**position, finished=finished), weights=weights, optimiser=optimiser, random=random
+        position=Position(**position, finished=finished),
+        weights=tensors[_WEIGHTS],
+        optimiser=optimiser,
+        random=random,
+        best=tensors.get(_BEST, {}),
     )
 
 
@@ -147,7 +167,7 @@ def _damaged(path: Path) -> WeightsError:
     return WeightsError(
         f"The training state {path.parent.name} is damaged: {path.name} is not what was written.",
         reason="state_damaged",
-        hint="It is left alone; this training starts from an earlier state, or anew.",
+        hint=_INSTEAD,
     )
 
 

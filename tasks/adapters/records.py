@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["DIGEST_TAG", "DatasetRef", "Point", "Provenance", "RunKind", "RunRecord"]
+__all__ = ["DIGEST_TAG", "DatasetRef", "Point", "Provenance", "RunKind", "RunRecord", "record_of"]
 
 RunKind = Literal["retrain", "fold", "refit", "pretrain"]
 
@@ -104,3 +104,19 @@ class RunRecord:
         return {
             name.removeprefix(DIGEST_TAG): value for name, value in self.tags.items() if name.startswith(DIGEST_TAG)
         }
+
+
+def record_of(run: Any) -> RunRecord:
+    """MLflow's own value of a run as ours."""
+    return RunRecord(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        artifact_uri=run.info.artifact_uri,
+        started_ms=run.info.start_time,
+        ended_ms=run.info.end_time,
+        deleted=run.info.lifecycle_stage == "deleted",
+    )

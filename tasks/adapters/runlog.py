@@ -9,8 +9,8 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -127,21 +127,23 @@ class Run:
             write_json(path, value)
             return self.file(name, path)
 
-    @contextmanager
-    def system_metrics(self, *, seconds: int = 5) -> Generator[None]:
-        """Record CPU, memory, disk, network and GPU use while the body runs, every so many seconds and at its end."""
+    def sampler(self) -> Callable[[], None]:
+        """What records CPU, memory, disk, network and GPU use once, each time it is called.
+
+        MLflow's own monitor does so from a thread, which gives up for good when the server is away for a moment.
+        """
         with translated(self._uri):
-            monitor = SystemMetricsMonitor(self.id, sampling_interval=seconds, tracking_uri=self._uri)
-        monitor.start()
-        try:
-            yield
-        finally:
-            monitor.finish()
-            # A body shorter than the interval would leave nothing.
+            monitor = SystemMetricsMonitor(self.id, tracking_uri=self._uri)
+        steps = count()
+
+        def sample() -> None:
             monitor.collect_metrics()
-            with translated(self._uri):
-                monitor.publish_metrics(monitor.aggregate_metrics())
-                monitor.mlflow_logger.flush()
+            values = {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
+            for each in monitor.monitors:
+                each.clear_metrics()
+            self.metrics({name: value for name, value in values.items() if math.isfinite(value)}, step=next(steps))
+
+        return sample
 
 
 def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -9,12 +9,14 @@ A module that imports MLflow imports this one first, for the switches' sake.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.adapters.switches import SWITCHES  # isort: skip  (before MLflow: it reads them while it is imported)
+import requests
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
@@ -24,13 +26,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cxr_core.errors import TrackingError
 
-__all__ = ["UI_ENVIRONMENT", "artifact_uri", "open_client", "translated", "ui_command"]
+__all__ = ["UI_ENVIRONMENT", "artifact_uri", "is_away", "one_attempt", "open_client", "translated", "ui_command"]
 
 # Without these one `mlflow server` is 15 processes and 2.7 GB; with them and one worker, 2 processes and 0.5 GB.
 UI_ENVIRONMENT: dict[str, str] = {**SWITCHES, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 _SQLITE_HEADER = b"SQLite format 3\x00"
 _LOCK_SECONDS = 120.0
+
+# What a server or database that is down, starting or overloaded ends in; asking again may help.
+_AWAY = frozenset({"internal_error", "temporarily_unavailable", "request_limit_exceeded", "database_failed"})
+_attempts = threading.Lock()
+_once: list[object] = []
 
 
 def open_client(tracking_uri: str, artifact_root: str) -> MlflowClient:
@@ -45,7 +52,7 @@ def open_client(tracking_uri: str, artifact_root: str) -> MlflowClient:
     Raises:
         TrackingError: The store cannot be reached, is damaged, or has another MLflow's schema.
     """
-    with translated(tracking_uri), _one_attempt():
+    with translated(tracking_uri), one_attempt():
         path = _sqlite_path(tracking_uri)
         if path is None:
             client = MlflowClient(tracking_uri=tracking_uri)
@@ -77,12 +84,47 @@ def translated(tracking_uri: str) -> Generator[None]:
             reason=str(error.error_code).lower(),
             hint=_next_step(tracking_uri, text),
         ) from error
+    except requests.RequestException as error:
+        # Artifacts travel by plain requests, whose errors MLflow hands on as they are.
+        raise TrackingError(
+            f"MLflow at {shown_uri(tracking_uri)} did not answer: {' '.join(str(error).split())[:500]}",
+            reason="temporarily_unavailable",
+            hint=_next_step(tracking_uri, "API request"),
+        ) from error
     except SQLAlchemyError as error:
         raise TrackingError(
             f"The database {shown_uri(tracking_uri)} failed: {' '.join(str(error).split())[:500]}",
             reason="database_failed",
             hint="Check that it is reachable, writable and not full.",
         ) from error
+
+
+def is_away(error: TrackingError) -> bool:
+    """Whether the tracker did not answer, rather than refuse: the same call may succeed later."""
+    return error.reason in _AWAY
+
+
+@contextmanager
+def one_attempt() -> Generator[None]:
+    """Ask a server once: its absence is told in a second, not after MLflow's seven retries (minutes).
+
+    Calls outside keep the retries. Several threads may be inside; what the user set wins.
+    """
+    mine = object()
+    with _attempts:
+        if not _once and MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
+            mine = None
+        else:
+            _once.append(mine)
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)
+    try:
+        yield
+    finally:
+        if mine is not None:
+            with _attempts:
+                _once.remove(mine)
+                if not _once:
+                    MLFLOW_HTTP_REQUEST_MAX_RETRIES.unset()
 
 
 def artifact_uri(root: str | Path) -> str:
@@ -142,22 +184,6 @@ def _check_header(path: Path) -> None:
                 reason="not_a_database",
                 hint="Restore it from a backup, or move it away: `cxr demo` makes a new one.",
             )
-
-
-@contextmanager
-def _one_attempt() -> Generator[None]:
-    """Ask a server once while opening: its absence is told in a second, not after MLflow's seven retries (minutes).
-
-    Later calls keep the retries, so that training outlives a restart of the server.
-    """
-    if MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
-        yield
-        return
-    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)
-    try:
-        yield
-    finally:
-        MLFLOW_HTTP_REQUEST_MAX_RETRIES.unset()
 
 
 def _next_step(tracking_uri: str, text: str) -> str:

@@ -22,8 +22,8 @@ from mlflow.exceptions import MlflowException
 from cxr_core.errors import CxrError, TrackingError
 from cxr_core.files import write_bytes
 from tasks.adapters.artifacts import checked_artifact
-from tasks.adapters.records import Point, Provenance, RunKind, RunRecord
-from tasks.adapters.runlog import Run
+from tasks.adapters.records import Point, Provenance, RunKind, RunRecord, record_of
+from tasks.adapters.runlog import Run, flattened
 
 __all__ = ["Tracker", "open_store"]
 
@@ -58,9 +58,26 @@ class Tracker:
         key: str | None = None,
         resume: str | None = None,
     ) -> Generator[Run]:
-        """Create a run, or go on with one whose process died; finish it with the body.
+        """``begin`` a run and ``finish`` it with the body; where the body raises, ``fail`` it."""
+        run = self.begin(name, kind=kind, provenance=provenance, parent=parent, key=key, resume=resume)
+        try:
+            yield run
+        except BaseException as error:
+            self.fail(run, error)
+            raise
+        self.finish(run)
 
-        Where the body raises, the run is marked FAILED (or KILLED) with the reason.
+    def begin(
+        self,
+        name: str,
+        *,
+        kind: RunKind,
+        provenance: Provenance,
+        parent: str | None = None,
+        key: str | None = None,
+        resume: str | None = None,
+    ) -> Run:
+        """Create a run, or go on with one whose process died.
 
         Args:
             name: ``retrain <id>``, ``fold 0``, ``refit``.
@@ -76,25 +93,49 @@ class Tracker:
             tags["mlflow.parentRunId"] = parent
         if key is not None:
             tags["cxr.key"] = key
-        run = self._reopened(resume, tags) if resume else None
-        if run is None:
-            with translated(self.uri):
-                created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
-            run = Run(self.client, created.info.run_id)
-        try:
-            yield run
-        except BaseException as error:
-            self._fail(run, error)
-            raise
+        if resume and (run := self._reopened(resume, tags)):
+            return run
+        with translated(self.uri):
+            created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
+        return Run(self.client, created.info.run_id)
+
+    def finish(self, run: Run) -> None:
+        """Mark a run as FINISHED."""
         with translated(self.uri):
             self.client.set_terminated(run.id, "FINISHED")
 
-    def unfinished(self, tags: Mapping[str, str]) -> str | None:
-        """The newest run with these tags that was begun and is neither finished nor at work; None where there is none.
+    def fail(self, run: Run, error: BaseException) -> None:
+        """Mark a run as FAILED, or as KILLED where a person stopped it, with the reason. Never raises of its own."""
+        known = isinstance(error, CxrError)
+        reason = error.reason if known else type(error).__name__
+        try:
+            run.tags({"cxr.reason": reason, "cxr.error": str(error)[:_REASON_CHARACTERS]})
+            with translated(self.uri):
+                self.client.set_terminated(run.id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        except TrackingError as second:
+            # The body's own error is the one worth raising.
+            _log.warning("Run %s could not be marked as failed: %s", run.id, second)
 
+    def unfinished(self, tags: Mapping[str, str], *, params: Mapping[str, Any], known: str | None = None) -> str | None:
+        """The newest run with these tags that was begun, is not finished, and is at work in no other process.
+
+        One whose parameters read otherwise is passed over, for MLflow would not take them. None where there is none.
         Call ``end_orphans`` first, so that runs whose process died count as stopped.
+
+        Args:
+            tags: What it must carry.
+            params: What will be recorded as its parameters.
+            known: A run that is known to be stopped, whatever its status says.
         """
-        found = [record for status in ("KILLED", "FAILED") for record in self.search(tags, status=status)]
+        ours = {"cxr.host": socket.gethostname(), "cxr.pid": str(os.getpid())}
+        asked = flattened(params)
+        stopped = [
+            record
+            for record in self.search(tags)
+            if record.status in ("KILLED", "FAILED")
+            or (record.status == "RUNNING" and (record.run_id == known or ours.items() <= record.tags.items()))
+        ]
+        found = [each for each in stopped if all(asked.get(name) == value for name, value in each.params.items())]
         return max(found, key=lambda record: record.started_ms).run_id if found else None
 
     def end_orphans(self) -> int:
@@ -118,7 +159,7 @@ class Tracker:
             TrackingError: There is no such run.
         """
         with translated(self.uri):
-            return _record(self.client.get_run(run_id))
+            return record_of(self.client.get_run(run_id))
 
     def search(self, tags: Mapping[str, str], *, status: str | None = None) -> list[RunRecord]:
         """Undeleted runs that carry all of these tags, newest first.
@@ -137,12 +178,19 @@ class Tracker:
         """The runs of a retrain, newest first."""
         return self.search({"mlflow.parentRunId": run_id})
 
-    def find(self, key: str, *, artifacts: Sequence[str]) -> RunRecord | None:
+    def find(self, key: str, *, artifacts: Sequence[str], without: Sequence[str] = ()) -> RunRecord | None:
         """The newest finished, undeleted run with this cache key whose artifacts are there, byte for byte.
 
         A run that lost an artifact, or whose bytes changed, is passed over with a warning.
+
+        Args:
+            key: The training's.
+            artifacts: Names of those it must have.
+            without: Tags that it may not carry.
         """
         for record in self.search({"cxr.key": key}, status="FINISHED"):
+            if any(tag in record.tags for tag in without):
+                continue
             try:
                 for name in artifacts:
                     with checked_artifact(record, name, tracking_uri=self.uri):
@@ -203,21 +251,10 @@ class Tracker:
                     order_by=["attributes.start_time DESC"],
                     page_token=token,
                 )
-            yield from map(_record, page)
+            yield from map(record_of, page)
             token = page.token
             if not token:
                 return
-
-    def _fail(self, run: Run, error: BaseException) -> None:
-        known = isinstance(error, CxrError)
-        reason = error.reason if known else type(error).__name__
-        try:
-            run.tags({"cxr.reason": reason, "cxr.error": str(error)[:_REASON_CHARACTERS]})
-            with translated(self.uri):
-                self.client.set_terminated(run.id, "FAILED" if isinstance(error, Exception) else "KILLED")
-        except TrackingError as second:
-            # The body's own error is the one worth raising.
-            _log.warning("Run %s could not be marked as failed: %s", run.id, second)
 
 
 def open_store(tracking_uri: str, artifact_root: str | Path) -> Tracker:
@@ -259,18 +296,3 @@ def _create_experiment(client: MlflowClient, location: str | None) -> str:
         if found is None:
             raise
         return found.experiment_id
-
-
-def _record(run: Any) -> RunRecord:
-    return RunRecord(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        status=run.info.status,
-        tags=dict(run.data.tags),
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        artifact_uri=run.info.artifact_uri,
-        started_ms=run.info.start_time,
-        ended_ms=run.info.end_time,
-        deleted=run.info.lifecycle_stage == "deleted",
-    )

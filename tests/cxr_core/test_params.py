@@ -22,6 +22,8 @@ def test_the_defaults_are_the_papers_protocol() -> None:
     train = params.train
     assert (train.architecture, train.weights, train.epochs) == ("resnet34", "imagenet", 10)
     assert (train.batch_size, train.learning_rate) == (16, 1e-3)
+    assert (train.schedule, train.weight_decay, train.class_weights) == ("constant", 0.0, "none")
+    assert (train.frozen_epochs, train.patience) == (0, None)
 
 
 def test_an_override_changes_one_value_and_keeps_the_comments() -> None:
@@ -46,6 +48,9 @@ def test_an_override_changes_one_value_and_keeps_the_comments() -> None:
         ("train.epochs=0", "train.epochs"),
         ("split.folds=2", "split.folds"),
         ("train.weights=magic", "train.weights"),
+        ("train.schedule=warm", "train.schedule"),
+        ("train.frozen_epochs=11", "train.frozen_epochs.*10"),
+        ("train.patience=0", "train.patience"),
         ("curate.quota.covid=-1", "curate.quota.covid"),
         ("curate.preference=[sirm]", "curate.preference"),
         ("train.epochs=[", "train.epochs"),

@@ -29,7 +29,8 @@ from tasks.retrains import find_retrain, open_retrain
 from tasks.run import Run, open_run
 from tasks.split import split
 from tasks.stores import tracker_of
-from tasks.train import Trained, train
+from tasks.train import train
+from tasks.trained import Trained
 from tests.walk import FOLDS, QUOTA, Place, Retrained
 
 Stand = Callable[[Place], Place]

@@ -1,91 +1,53 @@
-"""Metrics reach the tracker from a thread of their own; a tracker that is gone neither stops nor loses anything."""
+"""A training's folder is its own: one process holds it, and what another machine began is not gone on with unasked."""
 
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from cxr_core.errors import SettingError, TrackingError
-from cxr_core.train.journal import Journal
-from cxr_core.train.progress import EpochResult
-from tasks.adapters.runlog import Run as Log
-from tasks.resume import Publisher, hold
+from cxr_core.errors import SettingError
+from cxr_core.files import write_text
+from tasks.resume import Held, hold, may_change
 from tasks.settings import Home
 
-KEY = "sha256:" + "5" * 64
+IDENTITY = {
+    "code": "sha256:" + "c" * 64,
+    "fold": "0",
+    "threads": "2",
+    "precision": "fp32",
+    "device": "cpu AVX512",
+    "libraries": "torch 2.13.0",
+}
+STAGE = "train 1/5"
 
 
-class Tracker(Log):
-    """A run whose tracker can be away."""
-
-    def __init__(self) -> None:
-        self.id = "run"
-        self.away = threading.Event()
-        self.points: list[tuple[int, int, dict[str, float]]] = []
-
-    def metrics(self, values, *, step=0, timestamp_ms=None) -> None:
-        if self.away.is_set():
-            raise TrackingError("The server does not answer.", reason="internal_error")
-        self.points.append((step, timestamp_ms, dict(values)))
+def _hold(home: Home, **changes: str):
+    return hold(home, IDENTITY | changes, STAGE)
 
 
-def _epoch(number: int) -> EpochResult:
-    return EpochResult(
-        epoch=number, train_loss=1 / number, val_loss=None, error_rate=None, images_per_second=9.0, seconds=1.0
-    )
+def _stop_with_a_state(home: Home, **changes: str) -> Path:
+    with _hold(home, **changes) as held:
+        write_text(held.folder / "states" / "step-0001-000002" / "header.json", "of " + held.identity["threads"])
+        held.journal().add(1, {"train_loss": 1.0})
+        write_text(held.folder / "run.json", '{"run_id": "abc"}')
+        return held.folder
 
 
-def test_every_point_arrives_once_and_in_order(tmp_path: Path) -> None:
-    tracker, journal = Tracker(), Journal(tmp_path / "journal.jsonl")
-    with Publisher(journal, tracker, "train 1/5") as publisher:
-        for number in range(1, 6):
-            publisher.add(_epoch(number))
-        publisher.drain(seconds=30)
-    assert [step for step, _, _ in tracker.points] == [1, 2, 3, 4, 5]
-    assert tracker.points[1][2] == {"train_loss": 0.5, "images_per_second": 9.0, "seconds": 1.0}
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(root=tmp_path)
 
 
-def test_a_tracker_that_is_away_holds_up_nothing_and_gets_everything_when_it_is_back(tmp_path: Path, caplog) -> None:
-    tracker, journal = Tracker(), Journal(tmp_path / "journal.jsonl")
-    tracker.away.set()
-    with caplog.at_level("WARNING", logger="cxr"), Publisher(journal, tracker, "train 1/5") as publisher:
-        began = time.monotonic()
-        for number in range(1, 4):
-            publisher.add(_epoch(number))
-        assert time.monotonic() - began < 1.5  # no wait for the tracker is that short
-        with pytest.raises(TrackingError) as caught:
-            publisher.drain(seconds=0.1)
-        assert caught.value.reason == "tracker_gone"
-        tracker.away.clear()
-        publisher.drain(seconds=30)
-    assert [step for step, _, _ in tracker.points] == [1, 2, 3]
-    assert sum("does not take metrics" in record.message for record in caplog.records) == 1
-
-
-def test_what_an_earlier_process_could_not_send_is_sent_first_with_its_own_times(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
-    old = [journal.add(number, {"train_loss": 1.0}) for number in (1, 2)]
-    tracker = Tracker()
-    with Publisher(Journal(tmp_path / "journal.jsonl"), tracker, "train 1/5") as publisher:
-        publisher.add(_epoch(2))  # trained again: its first line stands
-        publisher.add(_epoch(3))
-        publisher.drain(seconds=30)
-    assert [(step, stamp) for step, stamp, _ in tracker.points][:2] == [(one.epoch, one.timestamp_ms) for one in old]
-    assert [step for step, _, _ in tracker.points] == [1, 2, 3]
-
-
-def test_two_processes_never_hold_one_training(tmp_path: Path) -> None:
-    home, held = Home(root=tmp_path), threading.Event()
-    order: list[str] = []
+def test_two_processes_never_hold_one_training(home: Home) -> None:
+    held, order = threading.Event(), list[str]()
 
     def wait_for_it() -> None:
-        with hold(home, KEY, "train 1/5"):
+        with _hold(home):
             order.append("second")
 
-    with hold(home, KEY, "train 1/5") as first:
+    with _hold(home) as first:
         other = threading.Thread(target=wait_for_it)
         other.start()
         held.wait(0.2)
@@ -96,8 +58,88 @@ def test_two_processes_never_hold_one_training(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
+def test_what_was_stopped_here_is_found_here(home: Home) -> None:
+    folder = _stop_with_a_state(home)
+    with _hold(home) as held:
+        assert held.folder == folder
+        assert held.run_id == "abc"
+        assert len(held.journal().points) == 1
+        assert held.changes == {}
+        assert held.resumable().may_differ == frozenset()
+
+
+@pytest.mark.parametrize("name", ["threads", "precision", "device", "libraries"])
+def test_a_changed_machine_is_told_and_starts_anew(home: Home, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    stopped = _stop_with_a_state(home)
+    with caplog.at_level("WARNING", logger="cxr"), _hold(home, **{name: "other"}) as held:
+        assert held.folder != stopped
+        assert not (held.folder / "states").exists()
+        assert not held.journal().points
+    (told,) = caplog.messages
+    assert f"{name}: {IDENTITY[name]} → other" in told
+    assert f"CXR_RESUME_CHANGED={name}" in told
+    assert (stopped / "states").is_dir()
+
+
+def test_a_changed_machine_is_gone_on_with_where_that_was_asked_for_and_stays_written_down(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = _stop_with_a_state(home)
+    monkeypatch.setenv("CXR_RESUME_CHANGED", "threads, libraries")
+    with _hold(home, threads="4") as held:
+        assert held.changes == {"threads": "2 → 4"}
+        assert held.resumable().may_differ == {"threads"}
+        assert (held.folder / "states" / "step-0001-000002" / "header.json").read_text() == "of 2"
+        assert [point.epoch for point in held.journal().points] == [1]
+        # Its metrics go to a run of its own: MLflow takes no second value of a parameter.
+        assert held.run_id is None
+    assert not stopped.exists()
+    monkeypatch.delenv("CXR_RESUME_CHANGED")
+    with _hold(home, threads="4") as again:
+        assert again.changes == {"threads": "2 → 4"}
+
+
+def test_not_everything_that_changed_being_named_is_not_enough(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stop_with_a_state(home)
+    monkeypatch.setenv("CXR_RESUME_CHANGED", "threads")
+    with _hold(home, threads="4", device="cpu AVX2") as held:
+        assert held.changes == {}
+        assert not (held.folder / "states").exists()
+
+
+def test_another_training_is_no_relative(home: Home, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    _stop_with_a_state(home)
+    monkeypatch.setenv("CXR_RESUME_CHANGED", "threads,precision,device,libraries")
+    with _hold(home, fold="1", threads="4") as held:
+        assert not (held.folder / "states").exists()
+    assert not caplog.messages
+
+
+def test_what_is_at_work_elsewhere_is_left_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stop_with_a_state(home)
+    monkeypatch.setenv("CXR_RESUME_CHANGED", "threads")
+    with _hold(home) as at_work, _hold(home, threads="4") as held:
+        assert held.changes == {}
+        held.done()
+        assert at_work.folder.is_dir()
+
+
+def test_when_a_training_is_done_nothing_of_it_is_left(home: Home) -> None:
+    _stop_with_a_state(home)
+    with _hold(home, threads="4") as held:
+        held.done()
+    assert not [path for path in home.checkpoints.iterdir() if path.is_dir()]
+
+
+def test_what_may_change_is_a_part_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert may_change() == frozenset()
+    monkeypatch.setenv("CXR_RESUME_CHANGED", "threads,seed")
+    with pytest.raises(SettingError, match=r"CXR_RESUME_CHANGED.*threads, precision, device, libraries.*seed"):
+        may_change()
+
+
 @pytest.mark.parametrize("text", ["soon", "-1", "inf", "nan"])
 def test_a_state_interval_that_is_no_time_is_refused(text: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("CXR_STATE_SECONDS", text)
-    with hold(Home(root=tmp_path), KEY, "train 1/5") as held, pytest.raises(SettingError, match="CXR_STATE_SECONDS"):
-        held.resumable("train 1/5")
+    with pytest.raises(SettingError, match="CXR_STATE_SECONDS"):
+        Held(folder=tmp_path, identity=IDENTITY, stage=STAGE).resumable()

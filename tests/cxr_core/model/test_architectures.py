@@ -19,25 +19,17 @@ from cxr_core.model.architectures import ARCHITECTURES, facts
 from cxr_core.model.network import build, probabilities
 from cxr_core.model.vision import models
 from cxr_core.model.weights import load_initial
-from cxr_core.params import Architecture, TrainParams
+from cxr_core.params import Architecture
 from cxr_core.train.loop import fit
 from tests.cxr_core.model.examples import equal_states, striped_images
+from tests.cxr_core.train.examples import params_of
 
 IMAGES, LABELS = striped_images(6, size=64)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_it_trains_a_step_and_comes_back_from_its_checkpoint_with_maps(architecture: str, tmp_path: Path) -> None:
-    params = TrainParams(
-        architecture=architecture,
-        weights="none",
-        epochs=1,
-        batch_size=6,
-        learning_rate=1e-4,
-        precision="fp32",
-        threads=1,
-        seed=1,
-    )
+    params = params_of(architecture=architecture, epochs=1, batch_size=6, learning_rate=1e-4)
     network = build(architecture, seed=3)
     (result,) = fit(network, IMAGES, LABELS, train_idx=np.arange(6), val_idx=None, params=params, order_seed=1)
     assert 0.5 < result.train_loss < 10

@@ -6,21 +6,12 @@ import pytest
 
 from cxr_core.errors import TrainingError
 from cxr_core.model.inference import Classifier
-from cxr_core.params import TrainParams
 from cxr_core.train.fold import FoldResult, train_fold
 from cxr_core.train.loop import EpochResult, Progress
 from tests.cxr_core.model.examples import striped_images
+from tests.cxr_core.train.examples import params_of
 
-PARAMS = TrainParams(
-    architecture="resnet18",
-    weights="none",
-    epochs=2,
-    batch_size=8,
-    learning_rate=0.001,
-    precision="fp32",
-    threads=1,
-    seed=1,
-)
+PARAMS = params_of(learning_rate=0.001)
 IMAGES, LABELS = striped_images(18)
 ROWS = {"train_idx": np.arange(0, 8), "val_idx": np.arange(8, 12), "test_idx": np.arange(12, 18)}
 NO_ROWS = np.empty(0, dtype=np.int64)

@@ -38,6 +38,22 @@ def test_a_torn_last_line_is_gone_and_the_next_begins_a_line(kept, tmp_path) -> 
     assert Journal(path).points == (first, second)
 
 
+def test_a_damaged_line_is_dropped_wherever_it_is_and_the_others_stay(tmp_path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    points = [journal.add(epoch, {"train_loss": 1 / epoch}) for epoch in (1, 2, 3)]
+    whole = path.read_bytes()
+    lines = [whole.index(b"\n"), whole.rindex(b"\n", 0, -1)]
+    for place in range(lines[0] + 1, lines[1]):  # every byte of the second line
+        for bit in (0, 5):
+            data = bytearray(whole)
+            data[place] ^= 1 << bit
+            path.write_bytes(bytes(data))
+            assert Journal(path).points == (points[0], points[2])
+    path.write_bytes(b"\xff\x00" + whole)
+    assert Journal(path).points == tuple(points[1:])
+
+
 def test_a_number_that_is_not_finite_is_never_written(tmp_path) -> None:
     path = tmp_path / "journal.jsonl"
     with pytest.raises(ValueError, match="JSON"):

@@ -9,15 +9,17 @@ import pytest
 
 import cxr_core
 from cxr_core.params import TrainParams
-from cxr_core.train.key import TrainKey, explain_difference, import_closure, train_key
+from cxr_core.train.key import MACHINE, TrainKey, explain_difference, identity_of, import_closure, train_key
+from tests.cxr_core.train.examples import params_of
 
 PACKAGE = Path(cxr_core.__file__).parent
-PARAMS = TrainParams(
+PARAMS = params_of(
     architecture="resnet34",
     weights="imagenet",
     epochs=10,
     batch_size=16,
     learning_rate=0.001,
+    device="auto",
     precision="auto",
     threads=2,
     seed=2021,
@@ -31,6 +33,7 @@ ASKED: dict[str, Any] = {
     "fold": 0,
     "params": PARAMS,
     "size": 224,
+    "device": "cpu",
     "precision": "fp32",
     "weights": "imagenet:resnet34-b627a593.pth",
     "constraints": "sha256:" + "c" * 64,
@@ -73,6 +76,14 @@ def _set(**changes: Any) -> TrainParams:
         ({"params": _set(architecture="resnet18")}, "train.architecture: resnet34 → resnet18"),
         ({"params": _set(threads=4)}, "train.threads: 2 → 4"),
         ({"params": _set(seed=1)}, "train.seed: 2021 → 1"),
+        ({"params": _set(schedule="cosine")}, "train.schedule: constant → cosine"),
+        ({"params": _set(weight_decay=0.01)}, "train.weight_decay: 0.0 → 0.01"),
+        ({"params": _set(class_weights="balanced")}, "train.class_weights: none → balanced"),
+        ({"params": _set(frozen_epochs=2)}, "train.frozen_epochs: 0 → 2"),
+        ({"params": _set(patience=3)}, "train.patience: absent → 3"),
+        ({"params": _set(cuda_graphs=True)}, "train.cuda_graphs: False → True"),
+        ({"device": "cuda"}, "device used: cpu → cuda"),
+        ({"follows": ["sha256:" + "e" * 64]}, "folds that the number of epochs follows from: []"),
         ({"size": 96}, "prepare.size: 224 → 96"),
         ({"precision": "bf16"}, "precision used: fp32 → bf16"),
         ({"weights": "none"}, "initial weights: imagenet:resnet34-b627a593.pth → none"),
@@ -86,8 +97,32 @@ def test_whatever_changes_a_weight_changes_the_key_and_is_named(changes: dict[st
     assert found.startswith(sentence)
 
 
-def test_how_weights_and_precision_were_asked_for_does_not_matter_only_what_they_came_to() -> None:
-    asked = _set(weights="registry:cxr-resnet34@champion", precision="fp32")
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"labels": [1, 1, 2, 0, 1, 2]}, "data"),
+        ({"test_idx": [5, 4]}, "data"),
+        ({"fold": None}, "fold"),
+        ({"params": _set(epochs=3)}, "configuration"),
+        ({"follows": ["sha256:e"]}, "configuration"),
+        ({"params": _set(seed=1)}, "seed"),
+        ({"params": _set(threads=4)}, "threads"),
+        ({"precision": "bf16"}, "precision"),
+        ({"weights": "none"}, "weights"),
+        ({"constraints": "sha256:" + "d" * 64}, "libraries"),
+    ],
+)
+def test_whose_a_state_is_tells_by_name_what_has_changed(changes: dict[str, Any], name: str) -> None:
+    before = identity_of(_key(), device_name="cpu AVX512")
+    after = identity_of(_key(**changes), device_name="cpu AVX512")
+    assert [each for each in before if before[each] != after[each]] == [name]
+    assert set(MACHINE) < set(before)
+    elsewhere = identity_of(_key(), device_name="cpu AVX2")
+    assert [each for each in before if before[each] != elsewhere[each]] == ["device"]
+
+
+def test_how_weights_device_and_precision_were_asked_for_does_not_matter_only_what_they_came_to() -> None:
+    asked = _set(weights="registry:cxr-resnet34@champion", device="cpu", precision="fp32")
     assert _key(params=asked) == _key()
 
 

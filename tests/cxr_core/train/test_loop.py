@@ -9,20 +9,11 @@ from torch.nn import functional as F
 
 from cxr_core.errors import TrainingError
 from cxr_core.model.network import build, to_input
-from cxr_core.params import TrainParams
 from cxr_core.train.loop import EpochResult, Progress, batches, derive_seed, fit, reproducible
 from tests.cxr_core.model.examples import SmallNetwork, equal_states, striped_images
+from tests.cxr_core.train.examples import params_of
 
-PARAMS = TrainParams(
-    architecture="resnet18",
-    weights="none",
-    epochs=2,
-    batch_size=8,
-    learning_rate=0.01,
-    precision="fp32",
-    threads=1,
-    seed=1,
-)
+PARAMS = params_of()
 IMAGES, LABELS = striped_images(36)
 TRAIN, VALIDATION = np.arange(0, 24), np.arange(24, 36)
 

@@ -12,25 +12,16 @@ import torch
 from torch import nn
 
 from cxr_core.errors import WeightsError
-from cxr_core.params import TrainParams
 from cxr_core.train.loop import fit
 from cxr_core.train.progress import EpochResult, Progress, TrainingState
 from cxr_core.train.states import latest_state, load_state, save_state
 from tests.cxr_core.model.examples import SmallNetwork, equal_states, striped_images
+from tests.cxr_core.train.examples import params_of
 
-PARAMS = TrainParams(
-    architecture="resnet18",
-    weights="none",
-    epochs=3,
-    batch_size=8,
-    learning_rate=0.01,
-    precision="fp32",
-    threads=1,
-    seed=1,
-)
+PARAMS = params_of(epochs=3)
 IMAGES, LABELS = striped_images(36)
 TRAIN, VALIDATION = np.arange(0, 24), np.arange(24, 36)
-IDENTITY = {"key": "sha256:" + "0" * 64, "threads": 1, "torch": "2"}
+IDENTITY = {"code": "sha256:" + "0" * 64, "fold": "0", "threads": "1", "libraries": "torch 2"}
 
 
 class Dropping(SmallNetwork):
@@ -88,6 +79,38 @@ def test_a_training_stopped_after_any_step_ends_with_the_same_bits(steps, undist
     results = list(_fit(network, state=found.state))
     assert equal_states(network, undisturbed[0])
     assert _values(results) == _values(undisturbed[1])
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_whatever_the_recipe_a_stopped_training_ends_with_the_same_bits(steps, tmp_path) -> None:
+    # Validation labels that get worse as it learns: it stops early, and keeps what it had some epochs before.
+    labels = np.where(np.arange(36) < 24, LABELS, (LABELS + 1) % 3)
+    params = params_of(
+        epochs=6,
+        learning_rate=0.05,
+        schedule="one_cycle",
+        weight_decay=0.01,
+        class_weights="balanced",
+        frozen_epochs=1,
+        patience=2,
+    )
+    asked = {"train_idx": TRAIN, "val_idx": VALIDATION, "params": params, "order_seed": 5}
+
+    def die(step: Progress) -> None:
+        if step.done > steps:
+            raise KilledError
+
+    def keep(state: TrainingState) -> None:
+        save_state(tmp_path, state, IDENTITY)
+
+    whole, network = Dropping(), Dropping(seed=99)
+    wanted = list(fit(whole, IMAGES, labels, **asked))
+    assert len(wanted) == 3
+    with pytest.raises(KilledError):
+        list(fit(Dropping(), IMAGES, labels, on_step=die, on_state=keep, state_seconds=0.0, **asked))
+    results = list(fit(network, IMAGES, labels, state=latest_state(tmp_path, IDENTITY).state, **asked))
+    assert _values(results) == _values(wanted)
+    assert equal_states(network, whole)
 
 
 def test_a_network_whose_weights_lie_channels_last_goes_on_to_the_same_bits(tmp_path) -> None:
@@ -164,10 +187,31 @@ def test_no_flipped_bit_anywhere_is_loaded(name, tmp_path) -> None:
 
 def test_another_trainings_state_is_refused_with_what_differs(tmp_path) -> None:
     _train_until(tmp_path, 2)
-    with pytest.raises(WeightsError, match="threads") as caught:
-        load_state(max(tmp_path.iterdir()), {**IDENTITY, "threads": 2})
+    with pytest.raises(WeightsError, match="threads: 1 → 2") as caught:
+        load_state(max(tmp_path.iterdir()), {**IDENTITY, "threads": "2"})
     assert caught.value.reason == "state_foreign"
-    assert latest_state(tmp_path, {**IDENTITY, "key": "another"}).state is None
+    assert latest_state(tmp_path, {**IDENTITY, "fold": "1"}).state is None
+
+
+def test_a_state_of_another_machine_is_loaded_only_where_what_differs_may(tmp_path) -> None:
+    _train_until(tmp_path, 2)
+    elsewhere = {**IDENTITY, "threads": "2", "libraries": "torch 3"}
+    assert latest_state(tmp_path, elsewhere, may_differ={"threads"}).state is None
+    assert latest_state(tmp_path, elsewhere, may_differ={"threads", "libraries"}).state is not None
+
+
+def test_a_training_that_starts_anew_beside_refused_states_keeps_its_own(tmp_path) -> None:
+    _train_until(tmp_path, 6)
+    for path in tmp_path.iterdir():
+        _damage(path / "weights.safetensors", "flip")
+    found = latest_state(tmp_path, IDENTITY)
+    assert found.state is None
+    assert len(found.refused) == 2
+    # Killed a second time, earlier than the first: what it kept since is there.
+    _train_until(tmp_path, 3)
+    state = latest_state(tmp_path, IDENTITY).state
+    assert state is not None
+    assert (state.position.epoch, state.position.step) == (1, 3)
 
 
 def test_files_of_two_states_do_not_mix(tmp_path) -> None:
