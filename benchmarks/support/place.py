@@ -16,7 +16,7 @@ from pathlib import Path
 from cxr_core.classes import CLASSES
 from cxr_core.imaging.phantom import write_sources
 
-__all__ = ["ROOT", "Place", "make_place", "overrides", "start_retrain"]
+__all__ = ["ROOT", "Place", "clone", "make_place", "overrides", "start_retrain"]
 
 ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("CXR_", "MLFLOW", "PREFECT")
@@ -45,10 +45,17 @@ class Place:
         return {"OMP_WAIT_POLICY": "PASSIVE", **kept, "CXR_HOME": str(home), "CXR_SOURCES": str(self.sources), **more}
 
 
+def clone(checkout: Path) -> Path:
+    """Clone the checkout's last commit, where that has not been done."""
+    if not checkout.exists():
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
+    return checkout
+
+
 def make_place(folder: Path, *, images: int) -> Place:
     """Clone the checkout's last commit and draw so many phantoms a class, and some more to choose from."""
     place = Place(folder=folder)
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(place.checkout)], check=True)
+    clone(place.checkout)
     write_sources(place.sources, seed=7, images=dict.fromkeys(CLASSES, images + 4))
     return place
 
