@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from cxr_core.errors import TrainingError
 from cxr_core.model.architectures import facts
 from cxr_core.model.network import UsedPrecision, autocast, normalised, resolve_precision
 from cxr_core.params import TrainParams
@@ -118,11 +119,19 @@ class Trainer:
         Args:
             rows: The batch.
             number: Steps of the whole training before this one.
+
+        Raises:
+            TrainingError: ``out_of_memory`` or ``not_deterministic``.
         """
         assert self._step is not None
         if self._rates is not None:
             set_learning_rate(self._optimiser, self._rates[number])
-        return self._step(*self._feed.batch(rows))
+        try:
+            return self._step(*self._feed.batch(rows))
+        except RuntimeError as error:
+            if refusal := _refusal(error, self._params):
+                raise refusal from error
+            raise
 
     def validate(self) -> tuple[float | None, float | None]:
         """Mean loss in nats and error rate of the validation images; None, None where there are none.
@@ -206,6 +215,24 @@ def _restore(optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tenso
             torch.empty_like(of).copy_(value) if value.shape == of.shape else value
         )
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+
+
+def _refusal(error: RuntimeError, params: TrainParams) -> TrainingError | None:
+    """What PyTorch could not do, in words of ours; None where it is something else."""
+    found = " ".join(str(error).split())[:300]
+    if isinstance(error, torch.OutOfMemoryError):
+        return TrainingError(
+            f"Expected {params.architecture} to train {params.batch_size} images at a time; found: {found}",
+            reason="out_of_memory",
+            hint="Lower train.batch_size, or CXR_FOLDS_PER_GPU where several folds share a GPU.",
+        )
+    if "deterministic" in found:
+        return TrainingError(
+            f"Expected {params.architecture} to give the same bits every time; found: {found}",
+            reason="not_deterministic",
+            hint="Choose another architecture or image size, or run with --set train.device=cpu.",
+        )
+    return None
 
 
 def _cut(rows: Rows, batch_size: int) -> list[Rows]:

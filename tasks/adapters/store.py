@@ -36,6 +36,7 @@ _LOCK_SECONDS = 120.0
 
 # What a server or database that is down, starting or overloaded ends in; asking again may help.
 _AWAY = frozenset({"internal_error", "temporarily_unavailable", "request_limit_exceeded", "database_failed"})
+_SERVER_ERROR = 500
 _attempts = threading.Lock()
 _once: list[object] = []
 
@@ -86,9 +87,10 @@ def translated(tracking_uri: str) -> Generator[None]:
         ) from error
     except requests.RequestException as error:
         # Artifacts travel by plain requests, whose errors MLflow hands on as they are.
+        answered = error.response is not None and error.response.status_code < _SERVER_ERROR
         raise TrackingError(
-            f"MLflow at {shown_uri(tracking_uri)} did not answer: {' '.join(str(error).split())[:500]}",
-            reason="temporarily_unavailable",
+            f"MLflow at {shown_uri(tracking_uri)} did not take a file: {' '.join(str(error).split())[:500]}",
+            reason="request_refused" if answered else "temporarily_unavailable",
             hint=_next_step(tracking_uri, "API request"),
         ) from error
     except SQLAlchemyError as error:

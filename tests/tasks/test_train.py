@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tasks.plan import make_plan
 from tasks.retrains import find_retrain, open_retrain
 from tasks.run import Run, open_run
 from tasks.stores import tracker_of
-from tasks.train import train
+from tasks.train import epochs_of_refit, train
+from tasks.trained import Trained
 from tests.walk import FOLDS, Place, Retrained
 
 Stand = Callable[[Place], Place]
@@ -70,6 +72,20 @@ def test_a_fold_whose_weights_have_changed_is_not_reused(first: Retrained, own: 
 def test_a_retrain_whose_model_was_never_registered_is_not_taken_for_whole(own: Place, run: Run) -> None:
     client(own).delete_model_version("cxr-resnet34", "1")
     assert find_retrain(run, make_plan(run)) is None
+
+
+def test_a_refit_after_folds_that_may_stop_early_is_named_by_them(run: Run) -> None:
+    plan = make_plan(run)
+    assert plan.refit.parts["follows"] == []
+    stopping = run.params.train.model_copy(update={"patience": 1})
+    early = make_plan(dataclasses.replace(run, params=run.params.model_copy(update={"train": stopping})))
+    assert early.refit.parts["follows"] == [fold.digest for fold in early.folds]
+    kept = [
+        Trained(fold=fold, run_id="", reused=False, key="", epochs=epochs, n=1, correct=1)
+        for fold, epochs in enumerate((2, 9, 4))
+    ]
+    assert epochs_of_refit(stopping, kept) == 4
+    assert epochs_of_refit(run.params.train, kept) is None
 
 
 def test_weights_that_cannot_be_downloaded_fail_the_run_with_the_file_to_place(

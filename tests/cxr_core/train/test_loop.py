@@ -194,3 +194,39 @@ def test_derived_seeds_differ_by_seed_and_word_and_fit_torchs_generator() -> Non
     assert len(seeds) == 120
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert derive_seed(2021, "order", 0) == derive_seed(2021, "order", 0)
+
+
+class _OtherEachTime(SmallNetwork):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # Of this PyTorch has no deterministic kernel, and says so.
+        torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+        return super().forward(x)
+
+
+class _TooLarge(SmallNetwork):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+class _Broken(SmallNetwork):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize(
+    ("network", "reason", "words"),
+    [
+        (_OtherEachTime(), "not_deterministic", "train.device=cpu"),
+        (_TooLarge(), "out_of_memory", "train.batch_size"),
+    ],
+)
+def test_what_pytorch_cannot_do_is_refused_with_what_to_change(network, reason, words) -> None:
+    with pytest.raises(TrainingError, match="resnet18") as caught:
+        _fit(network)
+    assert caught.value.reason == reason
+    assert words in caught.value.hint
+
+
+def test_other_faults_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        _fit(_Broken())

@@ -15,9 +15,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 
 from cxr_core.errors import TrackingError
-from tasks.adapters.store import ui_command
+
+from tasks.adapters.store import is_away, one_attempt, translated, ui_command  # isort: skip  (sets switches first)
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+
 from tasks.adapters.tracking import Tracker, open_store
 from tests.tasks.adapters.mlflow_stores import PROVENANCE, store_at
 
@@ -28,6 +33,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _response(status: int) -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    return response
 
 
 def get(address: str) -> tuple[int, bytes]:
@@ -107,6 +118,36 @@ def test_a_server_that_is_not_there_is_said_within_seconds(tmp_path: Path) -> No
     assert time.monotonic() - start < 10
     # Training's own requests keep MLflow's patience.
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_asking_once_is_counted_over_threads_and_the_users_own_wish_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    with one_attempt():
+        with one_attempt():
+            assert os.environ[name] == "0"
+        assert os.environ[name] == "0"
+    assert name not in os.environ
+    monkeypatch.setenv(name, "3")
+    with one_attempt():
+        assert os.environ[name] == "3"
+    assert os.environ[name] == "3"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "away"),
+    [
+        (requests.ConnectionError("refused"), "temporarily_unavailable", True),
+        (requests.HTTPError("busy", response=_response(503)), "temporarily_unavailable", True),
+        (requests.HTTPError("absent", response=_response(404)), "request_refused", False),
+        (MlflowException("API request to http://x failed"), "internal_error", True),
+        (MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), "resource_does_not_exist", False),
+    ],
+)
+def test_whether_a_tracker_is_away_or_refuses_is_told_apart(error: Exception, reason: str, away: bool) -> None:
+    with pytest.raises(TrackingError) as caught, translated("http://127.0.0.1:1"):
+        raise error
+    assert caught.value.reason == reason
+    assert is_away(caught.value) is away
 
 
 def test_pages_of_a_server_are_not_served_twice(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import tomllib
 from pathlib import Path
+from typing import ClassVar
 
 import mlflow
 import pytest
@@ -103,6 +103,49 @@ def test_an_interrupted_body_leaves_a_killed_run(tracker: Tracker) -> None:
     assert tracker.read(run.id).status == "KILLED"
 
 
+class TestUnfinished:
+    PARAMS: ClassVar = {"train": {"threads": 2, "precision": "auto"}}
+
+    def stopped(self, tracker: Tracker, key: str) -> str:
+        run = tracker.begin("f", kind="fold", provenance=PROVENANCE, key=key)
+        run.params(self.PARAMS)
+        tracker.fail(run, KeyboardInterrupt())
+        return run.id
+
+    def test_a_stopped_run_is_found_and_a_finished_one_is_not(self, tracker: Tracker) -> None:
+        run_id = self.stopped(tracker, KEY + "u1")
+        assert tracker.unfinished({"cxr.key": KEY + "u1"}, params=self.PARAMS) == run_id
+        with tracker.run("f", kind="fold", provenance=PROVENANCE, key=KEY + "u1", resume=run_id) as run:
+            assert run.id == run_id
+        assert tracker.unfinished({"cxr.key": KEY + "u1"}, params=self.PARAMS) is None
+
+    def test_one_whose_parameters_mlflow_would_refuse_to_change_is_passed_over(self, tracker: Tracker) -> None:
+        self.stopped(tracker, KEY + "u2")
+        asked = {"train": {"threads": 2, "precision": "fp32"}}
+        assert tracker.unfinished({"cxr.key": KEY + "u2"}, params=asked) is None
+
+    def test_one_that_is_at_work_is_left_to_its_own_process(self, tracker: Tracker) -> None:
+        mine = tracker.begin("f", kind="fold", provenance=PROVENANCE, key=KEY + "u3")
+        # Begun by this process, which did not hear the answer: it must not begin a second one.
+        assert tracker.unfinished({"cxr.key": KEY + "u3"}, params=self.PARAMS) == mine.id
+        mine.tags({"cxr.pid": "1"})
+        assert tracker.unfinished({"cxr.key": KEY + "u3"}, params=self.PARAMS) is None
+        assert tracker.unfinished({"cxr.key": KEY + "u3"}, params=self.PARAMS, known=mine.id) == mine.id
+        tracker.finish(mine)
+
+
+def test_a_sampled_machine_has_system_metrics_at_once(tracker: Tracker) -> None:
+    before = mlflow.get_tracking_uri()
+    with tracker.run("sampled", kind="fold", provenance=PROVENANCE) as run:
+        sample = run.sampler()
+        sample()
+        sample()
+    points = tracker.history(run.id, "system/system_memory_usage_percentage")
+    assert [point.step for point in points] == [0, 1]
+    assert all(0 < point.value < 100 for point in points)
+    assert mlflow.get_tracking_uri() == before
+
+
 def test_an_unknown_run_is_refused(tracker: Tracker) -> None:
     with pytest.raises(TrackingError) as caught:
         tracker.read("0" * 32)
@@ -128,6 +171,13 @@ class TestReuse:
         found = tracker.find(KEY + "2", artifacts=["predictions.csv"])
         assert found is not None
         assert found.run_id == newest
+
+    def test_one_with_a_tag_that_it_may_not_carry_is_passed_over(self, tracker: Tracker) -> None:
+        plain = self.finished(tracker, KEY + "t")
+        tracker.attach(self.finished(tracker, KEY + "t")).tags({"cxr.machine_changed": "threads: 2 → 1"})
+        found = tracker.find(KEY + "t", artifacts=["predictions.csv"], without=("cxr.machine_changed",))
+        assert found is not None
+        assert found.run_id == plain
 
     def test_a_deleted_run_is_not_found(self, tracker: Tracker) -> None:
         tracker.client.delete_run(self.finished(tracker, KEY + "3"))
@@ -173,17 +223,6 @@ class TestReuse:
 
     def path(self, tracker: Tracker, run_id: str, name: str) -> Path:
         return Path(tracker.read(run_id).artifact_uri.removeprefix("file://")) / name
-
-
-def test_a_body_shorter_than_the_interval_still_leaves_system_metrics(tracker: Tracker) -> None:
-    before = mlflow.get_tracking_uri()
-    with tracker.run("busy", kind="fold", provenance=PROVENANCE) as run, run.system_metrics(seconds=60):
-        assert "SystemMetricsMonitor" in {thread.name for thread in threading.enumerate()}
-    metrics = tracker.read(run.id).metrics
-    assert metrics["system/system_memory_usage_megabytes"] > 0
-    assert "system/cpu_utilization_percentage" in metrics
-    assert "SystemMetricsMonitor" not in {thread.name for thread in threading.enumerate()}
-    assert mlflow.get_tracking_uri() == before
 
 
 def test_the_description_is_a_table_that_no_value_can_break(tracker: Tracker) -> None:
