@@ -119,7 +119,7 @@ def _state_cost(folder: Path) -> float:
 
 
 def _resumable(folder: Path) -> Resumable:
-    return Resumable(folder=folder, key="sha256:bench", seconds=1e9)
+    return Resumable(folder=folder, identity={"training": "bench"}, seconds=1e9)
 
 
 def _settings(options: argparse.Namespace) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from cxr_core.model.network import resolve_precision
 from cxr_core.model.weights import weights_identity
 from cxr_core.prepare.stage import pack_rows
 from cxr_core.prepare.store import IMAGES_PATH
+from cxr_core.train.device import device_name, open_device, resolve_device
 from cxr_core.train.fold import FoldResult, train_fold
 from cxr_core.train.key import import_closure
 from tasks.adapters.bundle import log_weights
@@ -32,10 +33,12 @@ from tasks.adapters.registry import ModelVersion
 from tasks.adapters.runlog import Run as Log
 from tasks.data import DataVersion
 from tasks.events import progress, stage_done, stage_started
-from tasks.resume import Held, Publisher, hold
+from tasks.live import Steps
+from tasks.publisher import Publisher
+from tasks.resume import Held, hold
 from tasks.run import Run, actor
 from tasks.stores import BACKBONE, BACKBONE_IMAGES, initial_weights, registry_of, tracker_of
-from tasks.train import EPOCHS_FILE, KEY_FILE, WEIGHTS
+from tasks.trained import CHANGED_TAG, EPOCHS_FILE, KEY_FILE, WEIGHTS
 
 __all__ = ["Pretraining", "plan_pretraining", "pretrain_backbone", "register_backbone"]
 
@@ -86,13 +89,15 @@ def plan_pretraining(run: Run) -> Pretraining:
             hint="Change pretrain.validation or pretrain.seed, or add a source.",
         )
     train = run.params.train
+    device = resolve_device(train.device)
     parts: dict[str, Any] = {
         "images": digest_value([[row.sha256, row.label, row.group] for row in rows]),
         "train": train.model_dump(mode="json"),
         "weights": weights_identity(train.weights, architecture=train.architecture, registry=initial_weights(run)),
         "pretrain": run.params.pretrain.model_dump(mode="json"),
         "size": run.params.prepare.size,
-        "precision": resolve_precision(train.precision),
+        "device": device,
+        "precision": resolve_precision(train.precision, device=device),
         "constraints": digest_file(run.path / "constraints.txt"),
         "code": import_closure(run.path / "cxr_core"),
     }
@@ -111,23 +116,15 @@ def plan_pretraining(run: Run) -> Pretraining:
 def pretrain_backbone(run: Run, plan: Pretraining, data: DataVersion) -> RunRecord:
     """Train the backbone, or find the finished run that has; returns its run."""
     tracker = tracker_of(run.home)
-    with hold(run.home, plan.key, _STAGE) as held:
-        if found := tracker.find(plan.key, artifacts=(WEIGHTS, BACKBONE_IMAGES, KEY_FILE)):
+    with hold(run.home, _identity(plan), _STAGE) as held:
+        if found := tracker.find(plan.key, artifacts=(WEIGHTS, BACKBONE_IMAGES, KEY_FILE), without=(CHANGED_TAG,)):
             stage_done(_STAGE, f"reused run {found.run_id[:8]}: nothing that it was made from has changed")
             return found
         tracker.end_orphans()
-        with tracker.run(
-            f"pretrain {run.id}",
-            kind="pretrain",
-            provenance=_provenance(run, plan, data),
-            key=plan.key,
-            resume=held.run_id,
-        ) as log:
-            held.belongs_to(log)
-            result = _train(run, plan, data, log, held)
+        run_id, result = _train(run, plan, data, held)
         held.done()
     stage_done(_STAGE, _words(plan, result))
-    return tracker.read(log.id)
+    return tracker.read(run_id)
 
 
 @task(name="register backbone", cache_policy=NO_CACHE)
@@ -153,16 +150,19 @@ def register_backbone(run: Run, trained: RunRecord, data: DataVersion, alias: st
     return version
 
 
-def _train(run: Run, plan: Pretraining, data: DataVersion, log: Log, held: Held) -> FoldResult:
-    log.params({"train": plan.parts["train"], "pretrain": plan.parts["pretrain"], "size": plan.parts["size"]})
-    log.datasets(
-        [
-            DatasetRef(name=f"outside, {part}", digest=plan.parts["images"], commit=data.commit, context=part, rows=n)
-            for part, n in (("training", len(plan.train)), ("validation", len(plan.validation)))
-        ]
-    )
+def _train(run: Run, plan: Pretraining, data: DataVersion, held: Held) -> tuple[str, FoldResult]:
+    """Train in the run that this training has, or in a new one; its id, and what came of it."""
     images = _pixels(run, plan, held.folder)
-    with Publisher(held.journal(), log, _STAGE) as publisher:
+    device, precision = plan.parts["device"], plan.parts["precision"]
+
+    def begin() -> Log:
+        return _begin(run, plan, data, held)
+
+    def fail(log: Log, error: BaseException) -> None:
+        tracker_of(run.home).fail(log, error)
+
+    publisher = Publisher(held.journal(), begin=begin, fail=fail, stage=_STAGE)
+    with publisher:
         result = train_fold(
             images,
             np.array([plan.classes.index(row.label) for row in plan.rows]),
@@ -170,23 +170,65 @@ def _train(run: Run, plan: Pretraining, data: DataVersion, log: Log, held: Held)
             val_idx=plan.validation,
             test_idx=plan.validation[:0],
             fold=None,
-            params=run.params.train,
+            params=run.params.train.model_copy(update={"device": device, "precision": precision}),
             classes=plan.classes,
             checkpoint_path=held.folder / "model.safetensors",
             cache=run.home.weights_cache,
             registry=initial_weights(run),
             on_epoch=publisher.add,
-            on_step=lambda step: progress(_STAGE, step.done, step.total, f"{step.images_per_second:.0f} images/s"),
-            resumable=held.resumable(_STAGE),
+            on_step=Steps(_STAGE).tell,
+            resumable=held.resumable(),
         )
-        publisher.drain()
-    log.json(EPOCHS_FILE, [dataclasses.asdict(epoch) for epoch in result.epochs])
-    log.text(BACKBONE_IMAGES, outside_csv(plan.rows))
-    log.tags({"cxr.weights": result.digest, "cxr.initial_weights": result.weights.identity})
-    log.file(WEIGHTS, result.checkpoint)
-    # Last, so that a run with its key's parts has everything else too.
-    log.json(KEY_FILE, plan.parts)
-    return result
+
+        def last(log: Log) -> str:
+            log.json(EPOCHS_FILE, [dataclasses.asdict(epoch) for epoch in result.epochs])
+            log.text(BACKBONE_IMAGES, outside_csv(plan.rows))
+            log.tags({"cxr.weights": result.digest, "cxr.initial_weights": result.weights.identity})
+            log.file(WEIGHTS, result.checkpoint)
+            # Last, so that a run with its key's parts has everything else too.
+            log.json(KEY_FILE, plan.parts)
+            tracker_of(run.home).finish(log)
+            return log.id
+
+        return publisher.finish(last), result
+
+
+def _begin(run: Run, plan: Pretraining, data: DataVersion, held: Held) -> Log:
+    """The training's run: the one that an earlier process began, or a new one."""
+    tracker = tracker_of(run.home)
+    params = {"train": plan.parts["train"], "pretrain": plan.parts["pretrain"], "size": plan.parts["size"]}
+    wanted = {"cxr.key": plan.key, "cxr.kind": "pretrain"}
+    log = tracker.begin(
+        f"pretrain {run.id}",
+        kind="pretrain",
+        provenance=_provenance(run, plan, data),
+        key=plan.key,
+        resume=tracker.unfinished(wanted, params=params, known=held.run_id),
+    )
+    held.belongs_to(log)
+    log.params(params)
+    if changes := held.changes:
+        log.tags({CHANGED_TAG: "; ".join(f"{name}: {change}" for name, change in changes.items())})
+    log.datasets(
+        [
+            DatasetRef(name=f"outside, {part}", digest=plan.parts["images"], commit=data.commit, context=part, rows=n)
+            for part, n in (("training", len(plan.train)), ("validation", len(plan.validation)))
+        ]
+    )
+    return log
+
+
+def _identity(plan: Pretraining) -> dict[str, str]:
+    """Whose a saved state is: what is trained, and where, as ``identity_of`` says it of a fold."""
+    parts = dict(plan.parts)
+    train = dict(parts.pop("train"))
+    machine = {
+        "threads": str(train.pop("threads")),
+        "precision": str(parts.pop("precision")),
+        "device": device_name(open_device(parts.pop("device"))),
+        "libraries": f"constraints {parts.pop('constraints')}",
+    }
+    return {"pretraining": digest_value({**parts, "train": train}), **machine}
 
 
 def _pixels(run: Run, plan: Pretraining, folder: Path) -> NDArray[np.uint8]:
