@@ -12,6 +12,7 @@ from cxr_core.errors import TrackingError
 from cxr_core.paper.check import check_paper
 from cxr_core.paper.counted import evidence_faults
 from cxr_core.paper.fault import Fault
+from cxr_core.paper.page import page_faults
 from cxr_core.paper.texts import figures_faults, table2_faults
 from tasks.adapters.tracking import Tracker
 from tasks.evaluate import read_evidence, run_of
@@ -20,7 +21,11 @@ from tasks.stores import tracker_of
 
 __all__ = ["check_figures"]
 
-_TEXTS: dict[str, Callable[[str], list[Fault]]] = {"table2.md": table2_faults, "figures.md": figures_faults}
+_TEXTS: dict[str, Callable[[str], list[Fault]]] = {
+    "table2.md": table2_faults,
+    "figures.md": figures_faults,
+    "report.html": page_faults,
+}
 
 
 def check_figures(name: str | None) -> dict[str, Any]:

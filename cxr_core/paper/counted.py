@@ -31,6 +31,7 @@ def evidence_faults(evidence: Evidence) -> list[Fault]:
     populations = {"all": evidence.all, "leak_free": evidence.leak_free}
     if evidence.holdout:
         populations["holdout"] = evidence.holdout
+    populations |= {f"external {name}": one.people for name, one in (evidence.external or {}).items()}
     faults = [
         fault
         for name, people in populations.items()

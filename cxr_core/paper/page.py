@@ -35,12 +35,13 @@ def page_faults(html: str) -> list[Fault]:
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    return [
-        fault for where, kind, text in reader.figures for fault in _faults(where, kind, text, reader.confidence)
-    ] + [
+    faults = [fault for where, kind, text in reader.figures for fault in _faults(where, kind, text, reader.confidence)]
+    faults += _mean_faults(reader.figures)
+    faults += [
         Fault(where=where, printed=text, stated="nothing", why="no count stands beside the figure")
         for where, text in reader.bare
     ]
+    return faults
 
 
 class _Reader(HTMLParser):
@@ -102,3 +103,18 @@ def _faults(where: str, kind: str, text: str, confidence: float) -> Iterator[Fau
         yield from share_faults(where, found[3], int(found[1]), int(found[2]), scale=100)
     elif not (kind == "mean" and _MEAN.fullmatch(text)):
         yield Fault(where=where, printed=text, stated="nothing", why="no count stands beside the figure")
+
+
+def _mean_faults(figures: list[tuple[str, str, str]]) -> Iterator[Fault]:
+    """A mean of folds against the counts of the folds above it, under the same heading."""
+    for place, (where, kind, text) in enumerate(figures):
+        found = _MEAN.fullmatch(text) if kind == "mean" else None
+        if found is None:
+            continue
+        above = [_PART.fullmatch(other) for name, of, other in figures[:place] if (name, of) == (where, "part")]
+        shares = [int(one[3]) / int(one[4]) for one in above if one and one[2] != "%"]
+        mean = 1000 * sum(shares) / len(shares) if shares else 0.0
+        unit = 10.0 ** -len(found[1].partition(".")[2])
+        # Half a unit of the last digit, and what float64 loses on the way.
+        if len(shares) != int(found[2]) or abs(float(found[1]) - mean) > unit * (0.5 + 1e-9):
+            yield Fault(where=where, printed=text, stated=f"{len(shares)} rows", why=f"their mean is {mean:.6f}")

@@ -14,7 +14,7 @@ from cxr_core.report.outline import Block, Outline, Stage, Step
 __all__ = ["block_diagram", "network_diagram", "pipeline_diagram", "thousands"]
 
 _GAP = 26
-_COLUMN = 118
+_COLUMN = 128
 _TALLEST = 150
 _STEP_WIDTH, _STEP_HEIGHT = 96, 46
 

@@ -66,7 +66,9 @@ def fold_accuracy(fold: Fold) -> Markup:
 
 def fold_error(fold: Fold) -> Markup:
     """A fold's error rate in thousandths, as Table 2 has it."""
-    words = Markup('<data class="part" value="{value}">{shown} × 10⁻³, <span class="n">{k} of {n}</span></data>')
+    words = Markup(
+        '<data class="part" value="{value}">{shown}&nbsp;×&nbsp;10⁻³, <span class="n">{k} of {n}</span></data>'
+    )
     return words.format(value=fold.error, shown=f"{fold.error * 1000:.2f}", k=fold.n - fold.correct, n=fold.n)
 
 
@@ -93,7 +95,9 @@ def mean_error(people: Population) -> Markup:
     one = people.mean_fold_accuracy
     if one.value is None:
         return missing(one.why)
-    words = Markup('<data class="mean" value="{value}">{shown} × 10⁻³, <span class="n">mean of {folds}</span></data>')
+    words = Markup(
+        '<data class="mean" value="{value}">{shown}&nbsp;×&nbsp;10⁻³, <span class="n">mean of {folds}</span></data>'
+    )
     return words.format(value=1 - one.value, shown=f"{(1 - one.value) * 1000:.2f}", folds=len(people.folds))
 
 

@@ -178,7 +178,7 @@ def _sizes(size: Mapping[str, Any]) -> list[dict[str, Any]]:
             "images": half(float(expected), size["found_images"]),
             "groups": half(float(expected), size["found_groups"]),
         }
-        for expected, needed in size["needed"].items()
+        for expected, needed in sorted(size["needed"].items(), reverse=True)
     ]
 
 

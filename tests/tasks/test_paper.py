@@ -18,7 +18,7 @@ def test_a_run_of_ours_has_no_figure_without_its_count(promoted: Retrained, verb
     assert [remark["code"] for remark in ended.report["paper"]] == [remark.code for remark in check_paper()]
     ours = ended.report["ours"]
     assert ours["run"] == promoted.report["run"]
-    assert {"evidence.json", "table2.md", "figures.md"} <= set(ours["read"])
+    assert ours["read"] == ["evidence.json", "table2.md", "figures.md", "report.html"]
     assert ours["faults"] == []
 
 

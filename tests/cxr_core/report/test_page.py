@@ -82,6 +82,12 @@ def test_any_figure_that_is_changed_is_found(text: str) -> None:
         assert page_faults(changed), found[0]
 
 
+def test_a_mean_that_is_not_the_mean_of_its_rows_is_found(text: str) -> None:
+    changed = re.sub(r'(<data class="mean"[^>]*>)\d+\.\d\d', r"\g<1>8.95", text)
+    assert changed != text
+    assert [fault.why.split()[:3] for fault in page_faults(changed)] == [["their", "mean", "is"]]
+
+
 @pytest.mark.parametrize(
     "bare",
     ["<p>Accuracy is 97.3 %.</p>", "<td>88%</td>", '<data class="figure" value="1"><b>99.0&nbsp;%</b></data>'],
