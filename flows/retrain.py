@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import flow
 
+from tasks.controls import controls
 from tasks.curate import curate
 from tasks.data import version_data
 from tasks.evaluate import evaluate
@@ -65,7 +66,8 @@ def retrain(
         data = version_data(run)
         with open_retrain(run, plan, data, cohort) as parent:
             *folds, refit = train_all(run, plan, data, parent, runner)
-            evidence = evaluate(run, plan, data, parent, folds, refit)
+            belief = controls(run, parent, folds)
+            evidence = evaluate(run, plan, data, parent, folds, refit, belief)
             explain(run, parent, folds)
             report(run, parent)
             version = register(run, data, parent, refit, evidence)

@@ -34,5 +34,6 @@ def curate(run: Run) -> dict[str, Any]:
     )
     if report["verdict"] == NOT_IDENTIFIABLE:
         association = "" if report["cramers_v"] is None else f" (Cramér's V {report['cramers_v']:.2f})"
-        note("curate", f"class and source go together{association}: accuracy may be recognition of the source")
+        words = "not identifiable: class and source go together"
+        note("curate", f"{words}{association}; accuracy may be recognition of the source")
     return report

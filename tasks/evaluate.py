@@ -6,35 +6,36 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from cxr_core.curate.cohort import COHORT_PATH, read_cohort
+from cxr_core.curate.cohort import REPORT_PATH
 from cxr_core.errors import TrackingError
 from cxr_core.evaluate.evidence import measure
 from cxr_core.evaluate.figures import confusion_figure, curves_figure, roc_figure
-from cxr_core.evaluate.predictions import Prediction, parse_predictions, predictions_csv, predictions_of
+from cxr_core.evaluate.identify import identifiability
+from cxr_core.evaluate.predictions import Prediction, parse_predictions, predictions_csv
 from cxr_core.evaluate.schema import Context, Coverage, Evidence, evidence_json, parse_evidence
 from cxr_core.evaluate.tables import figures_markdown, flat_metrics, table2_csv, table2_markdown
 from cxr_core.files import read_json
-from cxr_core.split.folds import Split, leak_free, members, read_split
+from cxr_core.split.folds import Split, read_split
 from cxr_core.train.loop import EpochResult
 from tasks.adapters.registry import parse_reference
 from tasks.adapters.tracking import Tracker
+from tasks.controls import Belief
 from tasks.data import DataVersion
 from tasks.events import stage_done, stage_started
 from tasks.plan import Plan
+from tasks.predictions import fold_predictions
 from tasks.run import Run, actor
 from tasks.settings import home
 from tasks.stores import in_service, registry_of, tracker_of
-from tasks.trained import EPOCHS_FILE, PREDICTIONS_FILE, PROBABILITIES_FILE, Trained
+from tasks.trained import EPOCHS_FILE, PREDICTIONS_FILE, Trained
 
 __all__ = [
     "EVIDENCE_FILE",
     "HOLDOUT_FILE",
     "evaluate",
-    "fold_predictions",
     "read_evidence",
     "read_predictions",
     "run_of",
@@ -47,7 +48,13 @@ HOLDOUT_FILE = "holdout.csv"
 
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(
-    run: Run, plan: Plan, data: DataVersion, parent: str, folds: Sequence[Trained], refit: Trained
+    run: Run,
+    plan: Plan,
+    data: DataVersion,
+    parent: str,
+    folds: Sequence[Trained],
+    refit: Trained,
+    belief: Belief,
 ) -> Evidence:
     """Pool the folds' predictions, add the refit's on held-out images, measure, and log what was measured."""
     stage_started("evaluate", f"{run.params.evaluate.bootstrap} resamples by patient")
@@ -59,6 +66,9 @@ def evaluate(
         run.params.evaluate,
         coverage=_coverage(read_split(run.path)),
         holdout=holdout,
+        identifiability=identifiability(read_json(run.path / REPORT_PATH)),
+        calibration=belief.calibration,
+        controls=belief.controls,
         context=Context(
             cohort=plan.cohort,
             split=plan.split,
@@ -73,30 +83,6 @@ def evaluate(
     _log(tracker, parent, folds, predictions, holdout, evidence)
     stage_done("evaluate", _words(evidence))
     return evidence
-
-
-def fold_predictions(run: Run, folds: Sequence[Trained]) -> list[Prediction]:
-    """Trainings' probabilities under this run's cohort: patients, names and leaks are what they are now.
-
-    A reused fold has the same pixels and labels, but a corrected patient id, say, changes who leaks.
-
-    Raises:
-        TrackingError: A fold's probabilities are absent, or their bytes have changed.
-    """
-    tracker, dealt = tracker_of(run.home), read_split(run.path)
-    cohort, clean = read_cohort(run.path / COHORT_PATH), leak_free(dealt)
-    rows: list[Prediction] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for fold in folds:
-            path = tracker.fetch(fold.run_id, PROBABILITIES_FILE, Path(scratch) / f"{fold.fold}.json")
-            rows += predictions_of(
-                cohort,
-                fold=fold.fold,
-                test=members(dealt, fold.fold).test,
-                probabilities=np.asarray(read_json(path), dtype=np.float64),
-                leak_free=clean,
-            )
-    return rows
 
 
 def read_predictions(tracker: Tracker, run_id: str) -> list[Prediction]:

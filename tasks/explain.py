@@ -22,8 +22,8 @@ from cxr_core.model.architectures import facts
 from cxr_core.prepare.store import Store, open_store
 from cxr_core.train.loop import reproducible
 from tasks.adapters.runlog import Run as Log
-from tasks.evaluate import fold_predictions
 from tasks.events import progress, stage_done, stage_started
+from tasks.predictions import fold_predictions
 from tasks.run import Run
 from tasks.stores import tracker_of
 from tasks.trained import WEIGHTS, Trained

@@ -25,8 +25,11 @@ __all__ = ["Plan", "make_plan"]
 
 # What measures, draws and is shipped with the model, beside what trains.
 _ENTRIES = (
+    "cxr_core.evaluate.calibrate",
+    "cxr_core.evaluate.controls",
     "cxr_core.evaluate.evidence",
     "cxr_core.evaluate.figures",
+    "cxr_core.evaluate.identify",
     "cxr_core.evaluate.tables",
     "cxr_core.explain.gradcam",
     "cxr_core.explain.overlay",

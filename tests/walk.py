@@ -52,6 +52,11 @@ LENIENT = {
     "accuracy_margin: 0.05": "accuracy_margin: 1",
     "macro_auc_margin: 0.05": "macro_auc_margin: 1",
     "mcnemar_alpha: 0.05": "mcnemar_alpha: 0",
+    "picture_advantage: 0.05": "picture_advantage: null",
+    "source_probe_auc: 0.80": "source_probe_auc: null",
+    "permuted_labels: true": "permuted_labels: false",
+    "identifiable: true": "identifiable: false",
+    "calibration_error: 0.10": "calibration_error: null",
 }
 
 

@@ -14,10 +14,27 @@ from numpy.typing import NDArray
 
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.drafts import Draft
-from cxr_core.evaluate.parts import Estimate
+from cxr_core.evaluate.parts import Estimate, Method
 from cxr_core.stats.bootstrap import cluster_replicates, studentised_interval
+from cxr_core.stats.intervals import Interval
 
-__all__ = ["settle"]
+__all__ = ["over_patients", "settle"]
+
+
+def over_patients(value: float | None, limits: Interval | None, *, method: Method, n: int, why: str = "") -> Estimate:
+    """A figure whose only limits are over patients; without any it has no value, and ``why`` says so."""
+    low, high = (limits.low, limits.high) if limits else (None, None)
+    return Estimate(
+        value=value if limits else None,
+        low=low,
+        high=high,
+        method=method,
+        cluster_low=low,
+        cluster_high=high,
+        n=n,
+        k=None,
+        why=why,
+    )
 
 
 def settle(

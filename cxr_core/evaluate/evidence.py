@@ -12,13 +12,25 @@ Laws: the same predictions in any order give the same evidence, digest included.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cxr_core.classes import CLASSES
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.population import population
 from cxr_core.evaluate.predictions import Prediction, check_predictions, digest_predictions
-from cxr_core.evaluate.schema import Association, Context, Coverage, Evidence, Leak, digest_of, evidence_json
+from cxr_core.evaluate.schema import (
+    Association,
+    Calibration,
+    Context,
+    Controls,
+    Coverage,
+    Evidence,
+    External,
+    Identifiability,
+    Leak,
+    digest_of,
+    evidence_json,
+)
 from cxr_core.params import EvaluateParams
 from cxr_core.stats.association import contingency, cramers_v
 
@@ -32,6 +44,10 @@ def measure(
     context: Context,
     coverage: Coverage | None = None,
     holdout: Sequence[Prediction] = (),
+    identifiability: Identifiability | None = None,
+    calibration: Calibration | None = None,
+    controls: Controls | None = None,
+    external: Mapping[str, External] | None = None,
 ) -> Evidence:
     """Turn predictions into everything a decision may read.
 
@@ -41,6 +57,10 @@ def measure(
         context: What the figures speak of.
         coverage: How much of the cohort that is.
         holdout: One a held-out image, from the refit; none where nothing is held out.
+        identifiability: Whether class and source can be told apart in the cohort.
+        calibration: The temperature, and what it does.
+        controls: What must fail for the figures to be believed.
+        external: The registered model on images kept out of training, by the name of their set.
 
     Raises:
         EvidenceError: The predictions are incomplete or impossible.
@@ -69,6 +89,10 @@ def measure(
         coverage=coverage,
         holdout=population(holdout, confidence=confidence, resamples=resamples, seed=seed) if holdout else None,
         holdout_predictions=digest_predictions(holdout) if holdout else None,
+        identifiability=identifiability,
+        calibration=calibration,
+        controls=controls,
+        external=dict(external) if external else None,
     )
     return draft.model_copy(update={"digest": digest_of(evidence_json(draft))})
 

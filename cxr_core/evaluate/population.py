@@ -31,7 +31,7 @@ from cxr_core.evaluate.predictions import Prediction
 from cxr_core.stats.association import chi_square
 from cxr_core.stats.intervals import wilson
 
-__all__ = ["population"]
+__all__ = ["population", "reliability"]
 
 _Variable = Literal["source", "view", "sex", "age", "label_provenance"]
 
@@ -87,8 +87,25 @@ def population(rows: Sequence[Prediction], *, confidence: float, resamples: int,
         folds=_folds(arrays, confidence),
         brier=settled["brier"],
         calibration_error=settled["calibration_error"],
-        reliability=_reliability(arrays),
+        reliability=reliability(arrays),
         strata=_worst_first(strata, settled, np.array(groups, dtype=str)),
+    )
+
+
+def reliability(arrays: Arrays) -> tuple[Bin, ...]:
+    """How often each tenth of probability comes true; a tenth that holds no image is left out."""
+    top, members = arrays.scores.max(axis=1, initial=0.0), bin_members(arrays)
+    bins = members.shape[1]
+    return tuple(
+        Bin(
+            low=index / bins,
+            high=(index + 1) / bins,
+            n=int(inside.sum()),
+            mean_probability=float(top[inside].mean()),
+            accuracy=float(arrays.correct[inside].mean()),
+        )
+        for index in range(bins)
+        if (inside := members[:, index]).any()
     )
 
 
@@ -147,22 +164,6 @@ def _folds(arrays: Arrays, confidence: float) -> tuple[Fold, ...]:
             )
         )
     return tuple(rows)
-
-
-def _reliability(arrays: Arrays) -> tuple[Bin, ...]:
-    top, members = arrays.scores.max(axis=1, initial=0.0), bin_members(arrays)
-    bins = members.shape[1]
-    return tuple(
-        Bin(
-            low=index / bins,
-            high=(index + 1) / bins,
-            n=int(inside.sum()),
-            mean_probability=float(top[inside].mean()),
-            accuracy=float(arrays.correct[inside].mean()),
-        )
-        for index in range(bins)
-        if (inside := members[:, index]).any()
-    )
 
 
 def _strata_of(rows: Sequence[Prediction]) -> dict[tuple[_Variable, str], NDArray[np.bool_]]:

@@ -22,7 +22,11 @@ __all__ = [
     "PermutedLabels",
     "PictureControl",
     "SourceProbe",
+    "Verdict",
 ]
+
+
+Verdict = Literal["readable", "not readable", "not identifiable"]
 
 
 class Identifiability(Record):
@@ -79,7 +83,7 @@ class PictureControl(Record):
     accuracy: Estimate
     macro_auc: Estimate
     per_class: dict[ClassSlug, Contest]
-    # ``beaten`` only where the networks' advantage is proven for every class.
+    # ``beaten`` only where an advantage of 0.05 is proven for every class.
     verdict: Literal["beaten", "not beaten"]
     why: str
 
@@ -94,7 +98,7 @@ class SourceProbe(Record):
     per_class: dict[ClassSlug, Estimate]
     # Classes that were not asked about, each with the reason.
     skipped: dict[ClassSlug, str]
-    verdict: Literal["readable", "not readable", "not identifiable"]
+    verdict: Verdict
     why: str
 
 

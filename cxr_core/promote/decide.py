@@ -9,6 +9,7 @@ from __future__ import annotations
 from cxr_core.errors import PolicyError
 from cxr_core.evaluate.compare import Comparison, comparison_digest
 from cxr_core.evaluate.schema import Evidence
+from cxr_core.promote.control_gates import control_gates
 from cxr_core.promote.decision import Decision, Outcome, sealed
 from cxr_core.promote.gates import champion_gates, evidence_gates
 from cxr_core.promote.policy import Policy, policy_digest
@@ -37,7 +38,11 @@ def decide(
         PolicyError: The comparison is of other predictions than the evidence.
     """
     _check_comparison(evidence, champion, comparison)
-    gates = (*evidence_gates(evidence, policy), *champion_gates(evidence, policy, champion, comparison))
+    gates = (
+        *evidence_gates(evidence, policy),
+        *control_gates(evidence, policy),
+        *champion_gates(evidence, policy, champion, comparison),
+    )
     failed = tuple(gate.why for gate in gates if not gate.passed)
     waiting = _waiting(policy, trained_by=evidence.context.trained_by, approved_by=approved_by)
     outcome: Outcome

@@ -6,13 +6,13 @@ gate into a failed one; every gate has a sentence.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from cxr_core.classes import CLASS_NAMES, CLASSES
 from cxr_core.evaluate.compare import Comparison, Difference
 from cxr_core.evaluate.schema import Estimate, Evidence
 from cxr_core.promote.decision import Gate
+from cxr_core.promote.numbers import at_least, finite, number, sentence, stated
 from cxr_core.promote.policy import Policy
 
 __all__ = ["champion_gates", "evidence_gates"]
@@ -22,16 +22,16 @@ def evidence_gates(evidence: Evidence, policy: Policy) -> Iterator[Gate]:
     """What the candidate must prove by itself, on leak-free test images."""
     people, floors, minimum = evidence.leak_free, policy.floors, policy.minimum
     yield _weights(evidence)
-    yield _at_least("confidence", evidence.confidence, policy.evidence.confidence, "The intervals' confidence")
-    yield _at_least("bootstrap", evidence.bootstrap, policy.evidence.bootstrap, "The number of bootstrap samples")
+    yield at_least("confidence", evidence.confidence, policy.evidence.confidence, "The intervals' confidence")
+    yield at_least("bootstrap", evidence.bootstrap, policy.evidence.bootstrap, "The number of bootstrap samples")
     fewest = min(CLASSES, key=lambda slug: people.per_class[slug].n)
-    yield _at_least(
+    yield at_least(
         "images_per_class",
         people.per_class[fewest].n,
         minimum.images_per_class,
         f"The number of leak-free test images of the rarest class ({CLASS_NAMES[fewest]})",
     )
-    yield _at_least("groups", people.groups, minimum.groups, "The number of patients with leak-free test images")
+    yield at_least("groups", people.groups, minimum.groups, "The number of patients with leak-free test images")
     share = people.largest_class_share
     yield _bound(
         "accuracy",
@@ -52,9 +52,9 @@ def champion_gates(
     """What the candidate must prove against the model in service."""
     yield _synthetic(evidence, policy, champion)
     if champion is None:
-        yield _stated("champion", "There is no champion to compare with.")
+        yield stated("champion", "There is no champion to compare with.")
     elif champion.context.synthetic and not evidence.context.synthetic:
-        yield _stated("champion", "The champion was trained on synthetic images: no comparison for real X-rays.")
+        yield stated("champion", "The champion was trained on synthetic images: no comparison for real X-rays.")
     elif comparison is not None and comparison.n >= policy.champion.shared_images:
         yield from _paired(comparison, policy)
     else:
@@ -63,7 +63,7 @@ def champion_gates(
 
 def _paired(comparison: Comparison, policy: Policy) -> Iterator[Gate]:
     rule, n = policy.champion, comparison.n
-    yield _at_least(
+    yield at_least(
         "champion.confidence",
         comparison.confidence,
         policy.evidence.confidence,
@@ -72,12 +72,12 @@ def _paired(comparison: Comparison, policy: Policy) -> Iterator[Gate]:
     where = f"on {n} shared images"
     yield _not_worse("champion.accuracy", comparison.accuracy, rule.accuracy_margin, f"accuracy {where}")
     yield _not_worse("champion.macro_auc", comparison.macro_auc, rule.macro_auc_margin, f"macro AUC {where}")
-    fewer, more, p = comparison.only_first_right, comparison.only_second_right, _finite(comparison.mcnemar_p)
+    fewer, more, p = comparison.only_first_right, comparison.only_second_right, finite(comparison.mcnemar_p)
     passed = p is not None and (more <= fewer or p >= rule.mcnemar_alpha)
     verdict = "no proof that it is worse" if passed else "the champion is right more often"
     why = (
         f"Of {n} shared images {fewer} are right with the candidate alone and {more} with the champion alone "
-        f"(McNemar's p = {_number(p)}, bound {rule.mcnemar_alpha}): {verdict}."
+        f"(McNemar's p = {number(p)}, bound {rule.mcnemar_alpha}): {verdict}."
     )
     yield Gate(name="champion.mcnemar", wanted=rule.mcnemar_alpha, found=p, passed=passed, why=why)
 
@@ -90,7 +90,7 @@ def _unpaired(evidence: Evidence, policy: Policy, champion: Evidence, comparison
         ("accuracy", mine.accuracy, theirs.accuracy.value, rule.accuracy_margin),
         ("macro_auc", mine.macro_auc, theirs.macro_auc.value, rule.macro_auc_margin),
     ):
-        floor = None if _finite(point) is None else float(point or 0.0) - margin
+        floor = None if finite(point) is None else float(point or 0.0) - margin
         yield _bound(f"champion.{name}", candidate, floor, f"{name.replace('_auc', ' AUC')} ({words})")
 
 
@@ -103,61 +103,26 @@ def _weights(evidence: Evidence) -> Gate:
 def _synthetic(evidence: Evidence, policy: Policy, champion: Evidence | None) -> Gate:
     name = "synthetic_candidate"
     if not evidence.context.synthetic:
-        return _stated(name, "The candidate was trained on real X-rays.")
+        return stated(name, "The candidate was trained on real X-rays.")
     if champion is None or champion.context.synthetic:
-        return _stated(name, "The candidate was trained on synthetic images; no model of real X-rays is in service.")
+        return stated(name, "The candidate was trained on synthetic images; no model of real X-rays is in service.")
     if policy.synthetic.may_replace_real:
-        return _stated(name, "The candidate was trained on synthetic images; the policy lets it replace a real one.")
+        return stated(name, "The candidate was trained on synthetic images; the policy lets it replace a real one.")
     why = "The candidate was trained on synthetic images; it may not replace a champion trained on real X-rays."
     return Gate(name=name, wanted=None, found=None, passed=False, why=why)
 
 
 def _bound(name: str, estimate: Estimate, floor: float | None, words: str) -> Gate:
-    found = _finite(estimate.lower)
+    found = finite(estimate.lower)
     if found is None:
         why = f"There is no lower limit of {words}: {estimate.why or 'it is not a finite number'}"
-        return Gate(name=name, wanted=_finite(floor), found=None, passed=False, why=_sentence(why))
-    return _at_least(name, found, floor, f"The lower limit of {words}, n = {estimate.n},")
+        return Gate(name=name, wanted=finite(floor), found=None, passed=False, why=sentence(why))
+    return at_least(name, found, floor, f"The lower limit of {words}, n = {estimate.n},")
 
 
 def _not_worse(name: str, difference: Difference, margin: float, words: str) -> Gate:
-    if _finite(difference.low) is None:
+    if finite(difference.low) is None:
         why = f"There is no lower limit of the difference to the champion in {words}: "
         why += difference.why or "it is not a finite number"
-        return Gate(name=name, wanted=-margin, found=None, passed=False, why=_sentence(why))
-    return _at_least(name, difference.low, -margin, f"The lower limit of the difference to the champion in {words}")
-
-
-def _at_least(name: str, found: float | None, wanted: float | None, words: str) -> Gate:
-    found, wanted = _finite(found), _finite(wanted)
-    passed = found is not None and wanted is not None and found >= wanted
-    one, other = _apart(found, wanted)
-    why = f"{words} is {one}; at least {other} is wanted."
-    return Gate(name=name, wanted=wanted, found=found, passed=passed, why=why)
-
-
-def _stated(name: str, why: str) -> Gate:
-    return Gate(name=name, wanted=None, found=None, passed=True, why=why)
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _number(value: float | None, *, digits: int = 3) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:.0f}" if value == int(value) and abs(value) >= 2 else f"{value:.{digits}f}"
-
-
-def _apart(found: float | None, wanted: float | None) -> tuple[str, str]:
-    """Both numbers with as many digits as tell them apart: a sentence may not say that 0.550 is less than 0.550."""
-    for digits in (3, 6, 15):
-        one, other = _number(found, digits=digits), _number(wanted, digits=digits)
-        if one != other or found == wanted:
-            return one, other
-    return repr(found), repr(wanted)
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
+        return Gate(name=name, wanted=-margin, found=None, passed=False, why=sentence(why))
+    return at_least(name, difference.low, -margin, f"The lower limit of the difference to the champion in {words}")

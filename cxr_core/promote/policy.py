@@ -49,6 +49,16 @@ class Floors(_Section):
     specificity: Share
 
 
+class ControlRule(_Section):
+    """What must fail, or hold, for the figures to be believed; null asks for nothing."""
+
+    picture_advantage: Annotated[float, Field(ge=-1, le=1)] | None
+    source_probe_auc: Share | None
+    permuted_labels: bool = Field(strict=True)
+    identifiable: bool = Field(strict=True)
+    calibration_error: Share | None
+
+
 class ChampionRule(_Section):
     """How much worse than the champion is not acceptable."""
 
@@ -80,6 +90,7 @@ class Policy(_Section):
     evidence: EvidenceRule
     minimum: Minimum
     floors: Floors
+    controls: ControlRule
     champion: ChampionRule
     synthetic: SyntheticRule
     approval: ApprovalRule

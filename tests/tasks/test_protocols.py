@@ -18,6 +18,7 @@ from cxr_core.evaluate.predictions import parse_predictions
 from cxr_core.evaluate.schema import Evidence
 from cxr_core.split.folds import SPLIT_PATH, Split, members, read_split
 from flows.views import show_retrain
+from tasks.controls import controls
 from tasks.data import DataVersion
 from tasks.evaluate import HOLDOUT_FILE, evaluate, read_predictions
 from tasks.explain import explain
@@ -55,7 +56,8 @@ def retrain(run: Run, commit: str) -> tuple[Plan, Split, Evidence, dict[str, Any
     with open_retrain(run, plan, data, {"counts": {}}) as parent:
         folds: list[Trained] = [train.fn(run, plan, data, parent, fold) for fold in range(len(plan.folds))]
         refit = train.fn(run, plan, data, parent, None)
-        evidence = evaluate.fn(run, plan, data, parent, folds, refit)
+        belief = controls.fn(run, parent, folds)
+        evidence = evaluate.fn(run, plan, data, parent, folds, refit, belief)
         explain.fn(run, parent, folds)
         version = register.fn(run, data, parent, refit, evidence)
     decision = promote.fn(run, version)

@@ -1,0 +1,133 @@
+"""Picture controls against the folds' networks: who tells each class better, on the same leak-free test images.
+
+Legend: N images of the cohort, S pixels a side, C = 3 classes.
+Law: the networks win only where the lower limit of their advantage is at least ``ADVANTAGE`` for every class; what
+cannot be measured is not won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_core.classes import CLASS_NAMES, CLASSES, ClassSlug
+from cxr_core.evaluate.arrays import Arrays
+from cxr_core.evaluate.control_classifier import scores_of_test
+from cxr_core.evaluate.control_pictures import CONTROLS, PictureName, Remains
+from cxr_core.evaluate.drafts import Draft, auc, macro_auc, proportion
+from cxr_core.evaluate.estimates import settle
+from cxr_core.evaluate.parts import Estimate
+from cxr_core.evaluate.predictions import Prediction
+from cxr_core.evaluate.proofs import Contest, PictureControl
+from cxr_core.params import EvaluateParams
+from cxr_core.split.folds import Split, members
+
+__all__ = ["ADVANTAGE", "picture_controls"]
+
+ADVANTAGE = 0.05
+"""Of the area under a curve. Less is no advantage worth the name: a control that sees a mark in the corner of every
+picture of one class still misses a few, and a network that reads the same mark does not. A policy may ask for more."""
+
+
+def picture_controls(
+    images: NDArray[np.uint8], dealt: Split, predictions: Sequence[Prediction], params: EvaluateParams
+) -> tuple[PictureControl, ...]:
+    """Train each control on the run's folds and hold it against the networks.
+
+    Args:
+        images: The store, uint8 (N, S, S), in the cohort's order.
+        dealt: The run's folds.
+        predictions: What the folds' networks say of every tested image.
+        params: Confidence, bootstrap samples and seed.
+    """
+    network = sorted((row for row in predictions if row.leak_free), key=lambda row: row.sha256)
+    controls = {name: _predicted(remains, images, dealt, network) for name, remains in CONTROLS.items()}
+    drafts = {
+        f"{name}.{figure}": draft
+        for name, rows in controls.items()
+        for figure, draft in _drafts(Arrays.of(rows), Arrays.of(network), params.confidence).items()
+    }
+    groups = [row.group for row in network]
+    settled = settle(drafts, groups, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed)
+    return tuple(_control(name, settled, n=len(network), groups=len(set(groups))) for name in CONTROLS)
+
+
+def _predicted(
+    remains: Remains, images: NDArray[np.uint8], dealt: Split, network: Sequence[Prediction]
+) -> list[Prediction]:
+    """What the control says of the images that the networks' rows name, in their order."""
+    numbers, said = remains.numbers(images), dict[str, NDArray[np.float64]]()
+    for fold in range(dealt.folds):
+        part = members(dealt, fold)
+        scores = scores_of_test(numbers, dealt.labels, part, outcomes=len(CLASSES))
+        said |= {dealt.names[row]: score for row, score in zip(part.test.tolist(), scores, strict=True)}
+    return [replace(row, probabilities=_three(said[row.name])) for row in network]
+
+
+def _drafts(control: Arrays, network: Arrays, confidence: float) -> dict[str, Draft]:
+    everyone = np.ones(len(control.label), dtype=bool)
+    drafts = {
+        "accuracy": proportion(control.correct, everyone, control.patients, confidence=confidence),
+        "macro_auc": macro_auc(control, confidence=confidence),
+    }
+    for index, slug in enumerate(CLASSES):
+        mine, theirs = (auc(side, index, confidence=confidence) for side in (network, control))
+        drafts |= {f"{slug}.network": mine, f"{slug}.control": theirs, f"{slug}.advantage": _advantage(mine, theirs)}
+    return drafts
+
+
+def _advantage(mine: Draft, theirs: Draft) -> Draft:
+    better, worse = mine.statistic, theirs.statistic
+    if better is None or worse is None or mine.value is None or theirs.value is None:
+        return Draft(method="cluster_bootstrap", n=mine.n, why=mine.why or theirs.why)
+    return Draft(
+        method="cluster_bootstrap",
+        n=mine.n,
+        value=mine.value - theirs.value,
+        statistic=lambda weights: better(weights) - worse(weights),
+    )
+
+
+def _control(name: PictureName, settled: Mapping[str, Estimate], *, n: int, groups: int) -> PictureControl:
+    contests: dict[ClassSlug, Contest] = {
+        slug: Contest(
+            control=settled[f"{name}.{slug}.control"],
+            network=settled[f"{name}.{slug}.network"],
+            advantage=settled[f"{name}.{slug}.advantage"],
+        )
+        for slug in CLASSES
+    }
+    lower = [contest.advantage.low for contest in contests.values()]
+    beaten = all(limit is not None and limit >= ADVANTAGE for limit in lower)
+    return PictureControl(
+        name=name,
+        sees=CONTROLS[name].sees,
+        n=n,
+        groups=groups,
+        accuracy=settled[f"{name}.accuracy"],
+        macro_auc=settled[f"{name}.macro_auc"],
+        per_class=contests,
+        verdict="beaten" if beaten else "not beaten",
+        why=_why(contests),
+    )
+
+
+def _why(contests: Mapping[ClassSlug, Contest]) -> str:
+    """A sentence on the class whose advantage is least proven."""
+    for slug, contest in contests.items():
+        if contest.advantage.low is None:
+            return f"For {CLASS_NAMES[slug]} there is no advantage to tell: {contest.advantage.why}"
+    slug, contest = min(contests.items(), key=lambda item: item[1].advantage.low or 0.0)
+    advantage = contest.advantage
+    return (
+        f"Least for {CLASS_NAMES[slug]}: AUC {contest.network.value:.3f} of the networks, {contest.control.value:.3f} "
+        f"of the control, {advantage.value:+.3f} ({advantage.low:+.3f} to {advantage.high:+.3f}) between them."
+    )
+
+
+def _three(scores: NDArray[np.float64]) -> tuple[float, float, float]:
+    first, second, third = scores.tolist()
+    return first, second, third
