@@ -52,6 +52,7 @@ def register(run: Run, data: DataVersion, parent: str, refit: Trained, evidence:
             # A phantom: a patient's X-ray has no place in a model's example.
             example=example_image(),
             root=run.path,
+            temperature=evidence.calibration.temperature.value if evidence.calibration else None,
             tags={"cxr.commit": data.commit, "cxr.data": data.digest, "cxr.evidence": evidence.digest},
         )
     version = registry_of(run.home).register(

@@ -23,6 +23,7 @@ from tasks.data import DataVersion
 from tasks.evaluate import HOLDOUT_FILE, evaluate, read_predictions
 from tasks.explain import explain
 from tasks.ingest import ingest
+from tasks.page import report as page_of
 from tasks.plan import Plan, make_plan
 from tasks.promote import promote, register
 from tasks.report import report_of
@@ -61,7 +62,10 @@ def retrain(run: Run, commit: str) -> tuple[Plan, Split, Evidence, dict[str, Any
         explain.fn(run, parent, folds)
         version = register.fn(run, data, parent, refit, evidence)
     decision = promote.fn(run, version)
-    report = report_of(run, parent=parent, folds=folds, refit=refit, evidence=evidence, decision=decision, seconds=1.0)
+    page = page_of.fn(run, parent)
+    report = report_of(
+        run, page=page, parent=parent, folds=folds, refit=refit, evidence=evidence, decision=decision, seconds=1.0
+    )
     return plan, read_split(run.path), evidence, report
 
 
