@@ -13,9 +13,10 @@ from rich.console import Console
 
 from cxr_core.audit.images import link_images, read_csv_rows
 from cxr_core.classes import CLASSES
-from cxr_core.curate.cohort import COHORT_PATH
+from cxr_core.curate.cohort import COHORT_PATH, REPORT_PATH
 from cxr_core.evaluate.predictions import parse_predictions
 from cxr_core.evaluate.schema import Evidence
+from cxr_core.files import read_json
 from cxr_core.split.folds import SPLIT_PATH, Split, members, read_split
 from flows.views import show_retrain
 from tasks.controls import controls
@@ -54,7 +55,7 @@ def retrain(run: Run, commit: str) -> tuple[Plan, Split, Evidence, dict[str, Any
     """The stages from the split on, in this process; what comes before is as the first retrain left it."""
     dealt_anew(run)
     plan, data = make_plan(run), DataVersion(commit=commit, digest="sha256:" + "0" * 64)
-    with open_retrain(run, plan, data, {"counts": {}}) as parent:
+    with open_retrain(run, plan, data, read_json(run.path / REPORT_PATH)) as parent:
         folds: list[Trained] = [train.fn(run, plan, data, parent, fold) for fold in range(len(plan.folds))]
         refit = train.fn(run, plan, data, parent, None)
         belief = controls.fn(run, parent, folds)
