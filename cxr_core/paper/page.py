@@ -16,9 +16,11 @@ from cxr_core.paper.texts import interval_faults, share_faults
 __all__ = ["page_faults"]
 
 _NUMBER = r"\d+(?:\.\d+)?"
+# A difference may be below nothing; a share or an area may not.
+_SIGNED = rf"-?{_NUMBER}"
 _PATIENTS = rf"(?:; by patients ({_NUMBER}) to ({_NUMBER}))?"
 _COUNTED = re.compile(rf"({_NUMBER}) % \(({_NUMBER}) to ({_NUMBER})\), (\d+) of (\d+){_PATIENTS}")
-_MEASURED = re.compile(rf"({_NUMBER})(?: %)? \(({_NUMBER}) to ({_NUMBER})\), n = (\d+){_PATIENTS}")
+_MEASURED = re.compile(rf"({_SIGNED})(?: %)? \(({_SIGNED}) to ({_SIGNED})\), n = (\d+){_PATIENTS}")
 _PART = re.compile(rf"({_NUMBER}) (%|× 10⁻³), (\d+) of (\d+)")
 _CELL = re.compile(rf"(\d+) of (\d+), ({_NUMBER}) %")
 _MEAN = re.compile(rf"({_NUMBER}) × 10⁻³, mean of (\d+)")

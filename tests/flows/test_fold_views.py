@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.views import show_comparison, show_trace
+from flows.compare_views import show_comparison
+from flows.views import show_trace
 
 
 def shown(view: Callable[[Console, Mapping[str, Any]], None], report: Mapping[str, Any]) -> str:

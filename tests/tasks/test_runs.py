@@ -62,7 +62,7 @@ def test_the_parent_has_every_parameter_as_it_was_used(parent: Run) -> None:
     assert (params["train.seed"], params["train.architecture"], params["split.folds"]) == ("7", "resnet18", str(FOLDS))
     assert params["curate.quota.covid"] == str(QUOTA)
     assert {name.split(".")[0] for name in params} == {
-        *("schema", "ingest", "curate", "prepare", "split", "train", "evaluate", "explain")
+        *("schema", "ingest", "curate", "prepare", "split", "train", "pretrain", "evaluate", "explain")
     }
 
 
