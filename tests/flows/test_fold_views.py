@@ -26,8 +26,9 @@ def trace(*folds: int | str | None) -> dict[str, Any]:
 
 def compared(**changes: Any) -> dict[str, Any]:
     figure = {"value": 0.5, "low": 0.4, "high": 0.6}
-    row = {"name": "one", "protocol": "loso", "n": 613, "accuracy": figure, "leak_free_accuracy": figure}
-    return {"runs": [row | {"macro_auc": figure} | changes], "pairs": []}
+    row = {"name": "one", "architecture": "resnet34", "protocol": "loso", "n": 613}
+    row |= dict.fromkeys(("accuracy", "leak_free_accuracy", "leak_free_macro_auc"), figure)
+    return {"runs": [row | changes], "pairs": [], "systems": []}
 
 
 def test_a_trace_says_how_many_images_no_fold_tested_and_how_many_were_held_out() -> None:
@@ -40,4 +41,4 @@ def test_runs_side_by_side_say_how_many_of_their_images_were_tested() -> None:
     assert "613 of 781" in shown(show_comparison, compared(cohort=781))
     for whole in (compared(cohort=613), compared(cohort=None), compared()):
         assert " 613 " in shown(show_comparison, whole)
-        assert "of" not in shown(show_comparison, whole)
+        assert "613 of" not in shown(show_comparison, whole)
