@@ -6,21 +6,19 @@ there and prints one line, or with ``--json`` one object. Exit code 0 only when 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from cxr_core.classes import CLASSES, SOURCES, Source
 from cxr_core.errors import CxrError, SettingError
 
-__all__ = ["PROGRESS_MARK", "app", "main"]
+__all__ = ["PROGRESS_MARK", "main"]
 
 PROGRESS_MARK = "cxr-progress"
 """Begins the lines that ``CXR_PROGRESS=lines`` asks for: mark, stage, done, total."""
@@ -28,29 +26,73 @@ PROGRESS_MARK = "cxr-progress"
 _SECONDS_BETWEEN_LINES = 0.3
 
 Progress = Callable[[int, int], None]
-
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace that holds params.yaml.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Verb = Callable[..., dict[str, Any]]
 
 
-@app.command()
-def ingest(
-    source: Annotated[str, typer.Argument(help=f"One of {', '.join(SOURCES)}.")],
-    workspace: WorkspaceOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with 0, 1 (refused) or 2 (words that no verb knows)."""
+    # pydantic else looks through every installed package for plug-ins, at each start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    options = vars(_parser().parse_args(argv))
+    verb, as_json = options.pop("verb"), options.pop("json")
+    try:
+        summary = verb(**options)
+    except CxrError as error:
+        _tell(error, as_json)
+        sys.exit(1)
+    _say(summary, as_json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Not typer, as `cxr` has: each stage is a program of its own, and typer's start was a third of a small one's time.
+    parser = argparse.ArgumentParser(
+        prog="python -m cxr_core", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    def add(verb: Verb, *, in_workspace: bool) -> argparse.ArgumentParser:
+        words = " ".join((verb.__doc__ or "").split())
+        made = verbs.add_parser(verb.__name__.strip("_"), help=words, description=words)
+        made.set_defaults(verb=verb)
+        if in_workspace:
+            made.add_argument(
+                "--workspace", "-w", type=Path, default=Path(), help="the workspace that holds params.yaml"
+            )
+        made.add_argument("--json", action="store_true", help="print one JSON object")
+        return made
+
+    add(_ingest, in_workspace=True).add_argument("source", help=f"one of {', '.join(SOURCES)}")
+    for stage in (_curate, _prepare, _split):
+        add(stage, in_workspace=True)
+    phantom = add(_phantom, in_workspace=False)
+    phantom.add_argument("folder", type=Path, help="where the four source folders are written")
+    phantom.add_argument("--seed", type=int, default=2021, help="equal seeds write equal bytes")
+    for slug in CLASSES:
+        phantom.add_argument(f"--{slug}", type=_images, default=60, help=f"images of the class {slug}, 3 or more")
+    rule = add(_samplesize, in_workspace=False)
+    rule.add_argument("--confidence", type=float, default=0.99, help="confidence level, in (0, 1)")
+    rule.add_argument("--margin", type=float, default=0.01, help="half-width of the interval, in (0, 1)")
+    rule.add_argument("--p", type=float, default=0.989, help="expected proportion, in (0, 1)")
+    return parser
+
+
+def _images(text: str) -> int:
+    if not text.isdecimal() or int(text) < 3:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 3 or more; found {text!r}")
+    return int(text)
+
+
+def _ingest(source: str, workspace: Path) -> dict[str, Any]:
     """Read one source in its published layout into data/raw/SOURCE: originals, records, exclusions, quarantine."""
     from cxr_core.ingest.address import source_folder
     from cxr_core.ingest.stage import run
 
-    with _verb(as_json), _memo() as memo:
-        if source not in SOURCES:
-            raise SettingError(
-                f"Expected a source, one of {', '.join(SOURCES)}; found {source!r}.", reason="unknown_source"
-            )
-        name: Source = source
+    if source not in SOURCES:
+        raise SettingError(
+            f"Expected a source, one of {', '.join(SOURCES)}; found {source!r}.", reason="unknown_source"
+        )
+    name: Source = source
+    with _memo() as memo:
         params = _params(workspace)
         address = source_folder(name, os.environ) if name in params.ingest.sources else workspace
         summary = run(
@@ -63,75 +105,46 @@ def ingest(
             memo=memo,
             progress=_progress(f"ingest {source}"),
         )
-        _say(summary | _effort(memo, summary["records"] + summary["quarantined"]), as_json)
+        return summary | _effort(memo, summary["records"] + summary["quarantined"])
 
 
-@app.command()
-def curate(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+def _curate(workspace: Path) -> dict[str, Any]:
     """Make the cohort: views, labels, duplicates, patients, quotas; every exclusion with its reason."""
     from cxr_core.curate.stage import run
 
-    with _verb(as_json):
-        _say(run(workspace=workspace, params=_params(workspace)), as_json)
+    return run(workspace=workspace, params=_params(workspace))
 
 
-@app.command()
-def prepare(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+def _prepare(workspace: Path) -> dict[str, Any]:
     """Pack the cohort's images into one uint8 array."""
     from cxr_core.prepare.stage import run
 
-    with _verb(as_json), _memo() as memo:
-        params = _params(workspace)
-        summary = run(workspace=workspace, params=params, memo=memo, progress=_progress("prepare"))
-        _say(summary | _effort(memo, summary["images"]), as_json)
+    with _memo() as memo:
+        summary = run(workspace=workspace, params=_params(workspace), memo=memo, progress=_progress("prepare"))
+        return summary | _effort(memo, summary["images"])
 
 
-@app.command()
-def split(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+def _split(workspace: Path) -> dict[str, Any]:
     """Deal the cohort into folds."""
     from cxr_core.split.stage import run
 
-    with _verb(as_json):
-        _say(run(workspace=workspace, params=_params(workspace)), as_json)
+    return run(workspace=workspace, params=_params(workspace))
 
 
-@app.command()
-def phantom(
-    folder: Annotated[Path, typer.Argument(help="Where the four source folders are written.")],
-    seed: Annotated[int, typer.Option(help="Equal seeds write equal bytes.")] = 2021,
-    covid: Annotated[int, typer.Option(min=3, help="COVID-19 images.")] = 60,
-    viral: Annotated[int, typer.Option(min=3, help="Other viral pneumonia images.")] = 60,
-    normal: Annotated[int, typer.Option(min=3, help="Normal images.")] = 60,
-    as_json: JsonOption = False,
-) -> None:
+def _phantom(folder: Path, seed: int, **images: int) -> dict[str, Any]:
     """Write phantom chest X-rays in the four sources' layouts, with the defects that real mirrors have."""
     import dataclasses
 
     from cxr_core.imaging.phantom import write_sources
 
-    with _verb(as_json):
-        census = write_sources(folder, seed=seed, images=dict(zip(CLASSES, (covid, viral, normal), strict=True)))
-        _say(dataclasses.asdict(census), as_json)
+    return dataclasses.asdict(write_sources(folder, seed=seed, images={slug: images[slug] for slug in CLASSES}))
 
 
-@app.command()
-def samplesize(
-    confidence: Annotated[float, typer.Option(help="Confidence level, in (0, 1).")] = 0.99,
-    margin: Annotated[float, typer.Option(help="Half-width of the interval, in (0, 1).")] = 0.01,
-    p: Annotated[float, typer.Option(help="Expected proportion, in (0, 1).")] = 0.989,
-    as_json: JsonOption = False,
-) -> None:
+def _samplesize(confidence: float, margin: float, p: float) -> dict[str, Any]:
     """Images needed to estimate a proportion: n = z^2 p (1 - p) / e^2 (the paper's 722)."""
     from cxr_core.stats.samplesize import samplesize as rule
 
-    with _verb(as_json):
-        n = rule(confidence=confidence, margin=margin, p=p)
-        _say({"n": n, "confidence": confidence, "margin": margin, "p": p}, as_json)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
+    return {"n": rule(confidence=confidence, margin=margin, p=p), "confidence": confidence, "margin": margin, "p": p}
 
 
 def _params(workspace: Path) -> Any:
@@ -206,16 +219,11 @@ def _say(summary: Mapping[str, Any], as_json: bool) -> None:
         print(", ".join(f"{key} {value}" for key, value in plain.items()))
 
 
-@contextmanager
-def _verb(as_json: bool) -> Generator[None]:
-    """Turn our errors into one message, the next step and exit code 1."""
-    try:
-        yield
-    except CxrError as error:
-        if as_json:
-            print(json.dumps({"error": error.as_dict()}, sort_keys=True, ensure_ascii=False))
-        else:
-            print(f"error: {error.message}", file=sys.stderr)
-            if error.hint:
-                print(f"  next: {error.hint}", file=sys.stderr)
-        raise typer.Exit(1) from None
+def _tell(error: CxrError, as_json: bool) -> None:
+    """One of our errors as one message and the next step."""
+    if as_json:
+        print(json.dumps({"error": error.as_dict()}, sort_keys=True, ensure_ascii=False))
+        return
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  next: {error.hint}", file=sys.stderr)

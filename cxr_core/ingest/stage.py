@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -201,7 +202,13 @@ def _names_its_patient(record: Record, key: bytes) -> bool:
     """Whether a part of an image's path is the raw id of its patient."""
     parts = PurePosixPath(record.path).parts
     words = {word for part in parts for word in (part, PurePosixPath(part).stem, part.split("_")[0])}
-    return any(keyed_digest(key, f"{record.source}:{word}") == record.patient for word in words)
+    return any(_digest_of(key, f"{record.source}:{word}") == record.patient for word in words)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of(key: bytes, word: str) -> str:
+    # A layout's folders stand in every path.
+    return keyed_digest(key, word)
 
 
 def _quarantined(tree: Tree, candidate: Candidate, quarantine: Path, *, reason: str, detail: str) -> Quarantined:

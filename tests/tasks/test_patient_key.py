@@ -79,17 +79,17 @@ def test_what_could_not_be_looked_at_is_no_output_of_dvc(run, monkeypatch):
 
 
 @pytest.mark.timeout(300)
-def test_by_hand_a_stage_refuses_a_key_that_the_workspace_does_not_name(run, monkeypatch):
+def test_by_hand_a_stage_refuses_a_key_that_the_workspace_does_not_name(run, monkeypatch, capsys):
     monkeypatch.setenv("CXR_PATIENT_KEY", KEYS[0])
     reproduce(run, "ingest", ["ingest@sirm"])
     before = patients(run)
-    from typer.testing import CliRunner
-
-    from cxr_core.cli import app
+    from cxr_core.cli import main
 
     monkeypatch.setenv("CXR_PATIENT_KEY", KEYS[1])
-    done = CliRunner().invoke(app, ["ingest", "sirm", "--workspace", str(run.path), "--json"])
-    assert done.exit_code == 1
-    assert '"reason": "patient_key_differs"' in done.stdout
-    assert KEYS[1] not in done.stdout
+    with pytest.raises(SystemExit) as ended:
+        main(["ingest", "sirm", "--workspace", str(run.path), "--json"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 1
+    assert '"reason": "patient_key_differs"' in said
+    assert KEYS[1] not in said
     assert patients(run) == before
