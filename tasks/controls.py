@@ -28,7 +28,7 @@ from tasks.events import note, progress, stage_done, stage_started
 from tasks.predictions import fold_predictions
 from tasks.run import Run
 from tasks.stores import tracker_of
-from tasks.train import WEIGHTS, Trained
+from tasks.trained import WEIGHTS, Trained
 
 __all__ = ["Belief", "controls"]
 

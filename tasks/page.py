@@ -37,7 +37,7 @@ from tasks.run import Run
 from tasks.settings import Home, checkout, home
 from tasks.software import SOFTWARE_FILE, software
 from tasks.stores import ledger_ref, registry_of, tracker_of
-from tasks.train import EPOCHS_FILE
+from tasks.trained import EPOCHS_FILE
 
 __all__ = ["PAGE_FILE", "page_place", "report", "write_report"]
 

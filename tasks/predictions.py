@@ -14,7 +14,7 @@ from cxr_core.files import read_json
 from cxr_core.split.folds import leak_free, members, read_split
 from tasks.run import Run
 from tasks.stores import tracker_of
-from tasks.train import PROBABILITIES_FILE, Trained
+from tasks.trained import PROBABILITIES_FILE, Trained
 
 __all__ = ["fold_predictions"]
 

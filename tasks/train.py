@@ -28,37 +28,16 @@ from tasks.resume import Held, hold
 from tasks.run import Run
 from tasks.stores import initial_weights, tracker_of
 from tasks.trained import (
-    EPOCHS_FILE,
-    KEY_FILE,
-    PREDICTIONS_FILE,
-    PROBABILITIES_FILE,
-    WEIGHTS,
     Trained,
     begin_run,
     find_trained,
     log_result,
-    provenance,
     reused_words,
     score_words,
     stage_name,
 )
 
-# With them go the names of what a training leaves, which later stages read.
-__all__ = [
-    "EPOCHS_FILE",
-    "KEY_FILE",
-    "PREDICTIONS_FILE",
-    "PROBABILITIES_FILE",
-    "WEIGHTS",
-    "Trained",
-    "epochs_of_refit",
-    "find_trained",
-    "provenance",
-    "reused_words",
-    "stage_name",
-    "train",
-    "train_here",
-]
+__all__ = ["epochs_of_refit", "train", "train_here"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
