@@ -6,11 +6,11 @@ A reader never sees half a file: bytes go to a temporary sibling, are flushed to
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,19 @@ def read_jsonl(path: Path) -> Iterator[Any]:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table with a header, lines ended by a newline alone; ``None`` becomes an empty cell."""
-    text = io.StringIO(newline="")
-    plain = csv.writer(text, lineterminator="\n")
+    plain = csv.writer(_Echo(), lineterminator="\n")
     # The csv module does not quote a carriage return where lines end otherwise, and its reader then ends the row there.
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in (header, *rows):
-        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
-    write_text(path, text.getvalue())
+    quoted = csv.writer(_Echo(), lineterminator="\n", quoting=csv.QUOTE_ALL)
+    lines = ((row, plain.writerow(row)) for row in chain([header], rows))
+    write_text(path, "".join(quoted.writerow(row) if "\r" in line else line for row, line in lines))
+
+
+class _Echo:
+    """What a csv writer writes to where its lines are wanted: ``writerow`` returns what ``write`` does."""
+
+    def write(self, line: str) -> str:
+        """The line itself."""
+        return line
 
 
 def read_csv(path: Path, header: Sequence[str]) -> Iterator[dict[str, str]]:

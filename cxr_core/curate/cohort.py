@@ -6,11 +6,11 @@ A source's own words may begin as a formula does, which a spreadsheet would run:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from cxr_core.classes import CLASSES, SOURCES, ClassSlug, Source
 from cxr_core.errors import CohortError
@@ -85,7 +85,15 @@ def write_cohort(path: Path, rows: Sequence[CohortRow]) -> None:
     """Write the cohort, atomically."""
     columns = _columns(CohortRow)
     values = attrgetter(*columns)
-    write_csv(path, columns, ([_cell(*cell) for cell in zip(columns, values(row), strict=True)] for row in rows))
+    special = [(place, _SPECIAL[column]) for place, column in enumerate(columns) if column in _SPECIAL]
+
+    def cells(row: CohortRow) -> list[object]:
+        found = list(values(row))
+        for place, written in special:
+            found[place] = written(found[place])
+        return found
+
+    write_csv(path, columns, map(cells, rows))
 
 
 def read_cohort(path: Path) -> list[CohortRow]:
@@ -144,10 +152,16 @@ def _columns(kind: type[CohortRow] | type[Exclusion]) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def _cell(column: str, value: object) -> object:
-    if column in _FOREIGN and _FORMULA.match(str(value)):
-        return f"'{value}"
-    return str(value).lower() if isinstance(value, bool) else value
+def _harmless(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _yes_or_no(value: bool) -> str:
+    return "true" if value else "false"
+
+
+# Cells that are written otherwise than they are.
+_SPECIAL: dict[str, Callable[[Any], str]] = {**dict.fromkeys(_FOREIGN, _harmless), "synthetic": _yes_or_no}
 
 
 def _plain(text: str) -> str:

@@ -169,9 +169,12 @@ def quarantine_path(quarantine: Path, sha256: str) -> Path:
 
 def _keep(task: Task, kept: bytes) -> None:
     place = task.files / task.path
-    place.parent.mkdir(parents=True, exist_ok=True)
     # Not flushed one by one: the whole folder takes its name only once everything is in it.
-    place.write_bytes(kept)
+    try:
+        place.write_bytes(kept)
+    except FileNotFoundError:  # the first one in its folder
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(kept)
 
 
 def _picture(data: bytes) -> tuple[Decoded, bytes]:

@@ -109,7 +109,7 @@ def list_source(address: Path) -> Listing:
 
 
 def _hashed(root: Path, files: Sequence[tuple[str, int]]) -> list[Entry]:
-    return [Entry(path=path, bytes=size, sha256=digest_file(root / path)) for path, size in files]
+    return [Entry(path=path, bytes=size, sha256=digest_file(f"{root}/{path}")) for path, size in files]
 
 
 def _walk(root: Path) -> Iterator[tuple[str, int]]:

@@ -1,15 +1,16 @@
 """Examine a source's files, those that a memo knows without decoding them.
 
 Tasks in, one outcome a task out, in order. Law: outcomes and kept files are the same with any memo or none; a file that
-is known is still read, checked against its listing, and kept as its outcome says. What depends on the moment (a worker
-that died, memory that ran out) is never remembered; of a patient there is the keyed digest that records hold.
+is known is still read, checked against its listing and kept as its outcome says, unless the file to keep is read and
+found to stand there already. What depends on the moment (a worker that died, memory that ran out) is never remembered;
+of a patient there is the keyed digest that records hold.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import chain
 from typing import Any
@@ -22,6 +23,7 @@ from cxr_core.imaging.hashing import THUMBNAIL_PIXELS
 from cxr_core.ingest.examine import Examined, Facts, Task, Unusable, examine, keep_again
 from cxr_core.ingest.key import key_identity
 from cxr_core.ingest.pool import Died, map_in_order
+from cxr_core.ingest.standing import Standing
 from cxr_core.memo import Memo, memo_key, recipe
 
 __all__ = ["CODE", "LIBRARIES", "outcomes"]
@@ -40,13 +42,14 @@ _HANDS, _SHARE = 2, 64
 _MOMENTARY = frozenset({ImageFault.DECODER_FAILED.value})
 
 
-def outcomes(tasks: Sequence[Task], *, memo: Memo, workers: int) -> Iterator[Outcome]:
+def outcomes(tasks: Sequence[Task], *, memo: Memo, workers: int, standing: Standing | None = None) -> Iterator[Outcome]:
     """What ``examine`` gives for each task, in order.
 
     Args:
         tasks: Of one source, under one patient key.
         memo: Outcomes of earlier runs, and where this one's are kept.
         workers: Processes for the files that are not known.
+        standing: What an earlier run kept: a known file that is there, byte for byte, stays and is not kept again.
 
     Raises:
         SourceError: A file's bytes are not the listed ones any more.
@@ -58,23 +61,37 @@ def outcomes(tasks: Sequence[Task], *, memo: Memo, workers: int) -> Iterator[Out
     keys = _keys(tasks)
     known = _known(tasks, keys, memo)
     fresh = map_in_order(examine, [task for place, task in enumerate(tasks) if place not in known], workers=workers)
-    with ThreadPoolExecutor(max_workers=_HANDS) as hands:
-        kept = _kept(tasks, known, hands)
+    with ThreadPoolExecutor(max_workers=_HANDS + 1) as hands:
+        # In a hand of its own, so that workers start while known files are kept.
+        first = hands.submit(next, fresh, None)
+        kept = _kept(tasks, known, standing, hands)
         try:
-            # The first one now, so that workers start while known files are kept.
-            fresh = chain([first], fresh) if (first := next(fresh, None)) is not None else fresh
-            yield from _told(_in_order(tasks, known, kept, fresh), keys, known, memo)
+            yield from _told(_in_order(tasks, known, kept, _after(first, fresh)), keys, known, memo)
         finally:
             hands.shutdown(cancel_futures=True)
 
 
-def _kept(tasks: Sequence[Task], known: Mapping[int, Examined | Unusable], hands: ThreadPoolExecutor) -> Iterator[bool]:
+def _after(first: Future[Outcome | None], others: Iterator[Outcome]) -> Iterator[Outcome]:
+    if (outcome := first.result()) is not None:
+        yield outcome
+        yield from others
+
+
+def _kept(
+    tasks: Sequence[Task],
+    known: Mapping[int, Examined | Unusable],
+    standing: Standing | None,
+    hands: ThreadPoolExecutor,
+) -> Iterator[bool]:
     """Keep the files of known outcomes, beside the workers, which have the others; whether each fitted, in order."""
     places = list(known)
     shares = [places[start : start + _SHARE] for start in range(0, len(places), _SHARE)]
 
+    def stays(path: str, outcome: Examined | Unusable) -> bool:
+        return standing is not None and isinstance(outcome, Examined) and standing.keeps(path, outcome.sha256)
+
     def keep(share: Sequence[int]) -> list[bool]:
-        return [keep_again(tasks[place], known[place]) for place in share]
+        return [stays(tasks[place].path, known[place]) or keep_again(tasks[place], known[place]) for place in share]
 
     # Begun at once, and not when the first is asked for.
     return chain.from_iterable(future.result() for future in [hands.submit(keep, share) for share in shares])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -40,7 +41,7 @@ class _Row:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the schema's version."""
         # Fields are plain values: `asdict`, which copies each of them deeply, took most of the time a table takes.
-        return {"schema": _SCHEMA, **{field.name: getattr(self, field.name) for field in fields(self)}}  # type: ignore[arg-type]
+        return {"schema": _SCHEMA, **{name: getattr(self, name) for name in _names(type(self))}}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
@@ -49,7 +50,8 @@ class _Row:
         Raises:
             SourceError: Another schema, or other fields.
         """
-        expected = {"schema", *(field.name for field in fields(cls))}  # type: ignore[arg-type]
+        names = _names(cls)
+        expected = {"schema", *names}
         if row.get("schema") != _SCHEMA or set(row) != expected:
             raise SourceError(
                 f"Expected a {cls.__name__} of schema {_SCHEMA}; keys that differ: {sorted(expected ^ set(row))}, "
@@ -57,7 +59,13 @@ class _Row:
                 reason="bad_record",
                 hint="Run the ingest stage again.",
             )
-        return cls(**{key: value for key, value in row.items() if key != "schema"})
+        return cls(**{name: row[name] for name in names})
+
+
+@cache
+def _names(kind: type[_Row]) -> tuple[str, ...]:
+    """Asked for each line of a table: dataclasses would look through all fields each time."""
+    return tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,13 +1,13 @@
 """The ingest stage: one pinned source to ``data/raw/<source>/`` in a workspace.
 
 Laws: files = records + excluded + quarantined, over the image files of the listing; the same pin, key and code give the
-same bytes; the folder appears whole or not at all. What it holds may be pushed to a remote: no bytes that could not be
-looked at, and of a patient a keyed digest (``docs/adr/0012-what-leaves-the-machine.md``).
+same bytes, whatever an earlier run left; the folder appears whole or not at all. What it holds may be pushed to a
+remote: no bytes that could not be looked at, and of a patient a keyed digest
+(``docs/adr/0012-what-leaves-the-machine.md``).
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -30,6 +30,7 @@ from cxr_core.ingest.pins import PINS_PATH, check_pin, read_pins
 from cxr_core.ingest.pool import Died, processors
 from cxr_core.ingest.recall import outcomes
 from cxr_core.ingest.record import Exclusion, Quarantined, Record, image_name, write_rows
+from cxr_core.ingest.standing import Standing, begun
 from cxr_core.memo import Memo
 from cxr_core.params import Params
 
@@ -78,22 +79,26 @@ def run(
         SettingError: The workspace's patients are digested under another key.
     """
     raw = workspace / "data" / "raw"
-    partial = raw / f".{source}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial, standing = begun(raw / source), Standing(raw / source)
     if source in params.ingest.sources:
         tree = _checked_tree(source, workspace=workspace, address=address, patient_key=patient_key)
         layout = CONNECTORS[source](tree)
         held = (quarantine or workspace / ".cxr" / "quarantine").absolute() / source
         summary = _fill(
-            partial, tree, layout, patient_key=patient_key, quarantine=held, memo=memo or Memo(None), progress=progress
+            partial,
+            tree,
+            layout,
+            patient_key=patient_key,
+            quarantine=held,
+            memo=memo or Memo(None),
+            standing=standing,
+            progress=progress,
         )
     else:
         summary = _write(
             partial, source, records=[], thumbnails=[], exclusions=[], quarantined=[], pin=None, named=0, others=0
         )
-    shutil.rmtree(raw / source, ignore_errors=True)
-    partial.rename(raw / source)
+    standing.give_way(partial)
     return summary
 
 
@@ -118,6 +123,7 @@ def _fill(
     patient_key: bytes,
     quarantine: Path,
     memo: Memo,
+    standing: Standing,
     progress: Progress | None,
 ) -> dict[str, Any]:
     candidates = sorted(layout.candidates, key=lambda candidate: candidate.path)
@@ -135,11 +141,13 @@ def _fill(
     records: list[Record] = []
     thumbnails: list[np.ndarray] = []
     quarantined: list[Quarantined] = []
-    found = outcomes(tasks, memo=memo, workers=processors())
+    named = 0
+    found = outcomes(tasks, memo=memo, workers=processors(), standing=standing)
     for done, (candidate, outcome) in enumerate(zip(candidates, found, strict=True), 1):
         match outcome:
             case Examined():
                 records.append(_record(tree, candidate, outcome, patient_key=patient_key))
+                named += _names_its_patient(candidate, records[-1], patient_key)
                 thumbnails.append(outcome.thumbnail)
             case Unusable(reason=reason, detail=detail):
                 quarantined.append(_quarantined(tree, candidate, quarantine, reason=reason, detail=detail))
@@ -159,7 +167,7 @@ def _fill(
         exclusions=layout.exclusions,
         quarantined=quarantined,
         pin=tree.listing.revision,
-        named=sum(_names_its_patient(record, patient_key) for record in records),
+        named=named,
         others=tree.listing.files - len(tree.images),
     )
 
@@ -198,17 +206,19 @@ def _record(tree: Tree, candidate: Candidate, image: Examined, *, patient_key: b
     )
 
 
-def _names_its_patient(record: Record, key: bytes) -> bool:
+def _names_its_patient(candidate: Candidate, record: Record, key: bytes) -> bool:
     """Whether a part of an image's path is the raw id of its patient."""
-    parts = PurePosixPath(record.path).parts
-    words = {word for part in parts for word in (part, PurePosixPath(part).stem, part.split("_")[0])}
-    return any(_digest_of(key, f"{record.source}:{word}") == record.patient for word in words)
+    words = frozenset().union(*map(_words, record.path.split("/")))
+    if candidate.patient:
+        return candidate.patient in words
+    # The id stood in the file: only its digest is known here.
+    return any(keyed_digest(key, f"{record.source}:{word}") == record.patient for word in words)
 
 
 @lru_cache(maxsize=4096)
-def _digest_of(key: bytes, word: str) -> str:
+def _words(part: str) -> frozenset[str]:
     # A layout's folders stand in every path.
-    return keyed_digest(key, word)
+    return frozenset({part, PurePosixPath(part).stem, part.split("_")[0]})
 
 
 def _quarantined(tree: Tree, candidate: Candidate, quarantine: Path, *, reason: str, detail: str) -> Quarantined:

@@ -7,7 +7,9 @@ Law: the store's bytes are the same with any number of processes, and with any m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import groupby, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from cxr_core.ingest.pool import Died, Limits, map_in_order, processors
 from cxr_core.memo import Memo, memo_key, recipe
 from cxr_core.params import Params
 from cxr_core.prepare.pack import SHARD_IMAGES, Original, Shard, pack, shards
-from cxr_core.prepare.store import Draft, Listed, new_store
+from cxr_core.prepare.store import Draft, Listed, RowFile, new_store
 
 __all__ = ["CODE", "LIBRARIES", "pack_rows", "run"]
 
@@ -94,9 +96,8 @@ def pack_rows(
         CohortError: As for ``run``.
         ImageError: As for ``run``.
     """
-    originals = [_original(workspace, number, row) for number, row in enumerate(rows)]
     with new_store(target, rows, size=size) as draft:
-        steps = _fill(draft, originals, size=size, memo=memo or Memo(None), workers=workers)
+        steps = _fill(draft, rows, workspace=workspace, size=size, memo=memo or Memo(None), workers=workers)
         for done, _ in enumerate(steps, start=1):
             if progress is not None:
                 progress(done, len(rows))
@@ -109,41 +110,55 @@ def _original(workspace: Path, number: int, row: Listed) -> Original:
 
 
 def _fill(
-    draft: Draft, originals: Sequence[Original], *, size: int, memo: Memo, workers: int | None
-) -> Iterator[Original]:
-    """Fill every row; yields an original once its row is written."""
-    if not memo.is_on:
-        yield from _decoded(draft, originals, size=size, workers=workers)
-        return
-    made_by = recipe("picture", code=CODE, libraries=LIBRARIES, parameters={"size": size})
-    keys = {each.row: memo_key(made_by, each.sha256) for each in originals}
-    yield from _recalled(draft, originals, keys, memo)
-    fresh: list[Original] = []
-    for each in _decoded(
-        draft, [each for each in originals if not draft.digests[each.row]], size=size, workers=workers
-    ):
-        yield each
-        fresh.append(each)
+    draft: Draft, rows: Sequence[Listed], *, workspace: Path, size: int, memo: Memo, workers: int | None
+) -> Iterator[None]:
+    """Fill every row; yields once a row."""
+    keys: list[bytes] = []
+    if memo.is_on:
+        made_by = recipe("picture", code=CODE, libraries=LIBRARIES, parameters={"size": size})
+        keys = [memo_key(made_by, row.sha256) for row in rows]
+        yield from _recalled(draft, keys, memo)
+    unknown = [_original(workspace, number, row) for number, row in enumerate(rows) if not draft.digests[number]]
+    fresh: list[int] = []
+    for original in _decoded(draft, unknown, size=size, workers=workers):
+        yield
+        if memo.is_on:
+            fresh.append(original.row)
         if len(fresh) == _BATCH:
             _remember(draft, fresh, keys, memo)
             fresh.clear()
     _remember(draft, fresh, keys, memo)
 
 
-def _recalled(draft: Draft, originals: Sequence[Original], keys: dict[int, bytes], memo: Memo) -> Iterator[Original]:
-    for start in range(0, len(originals), _BATCH):
-        batch = originals[start : start + _BATCH]
-        known = memo.get([keys[each.row] for each in batch])
-        for each in batch:
-            picture = known.get(keys[each.row])
-            if picture is not None and len(picture.data) == draft.file.row_bytes:
-                draft.file.write(each.row, picture.data)
-                draft.digests[each.row] = picture.sha256
-                yield each
+def _recalled(draft: Draft, keys: Sequence[bytes], memo: Memo) -> Iterator[None]:
+    """Fill the rows that the memo knows; while some are written, the next are read and checked."""
+    with ThreadPoolExecutor(max_workers=1) as hand:
+        writing: Future[None] | None = None
+        for start in range(0, len(keys), _BATCH):
+            batch = keys[start : start + _BATCH]
+            known = memo.get(batch)
+            found: list[tuple[int, bytes]] = []
+            for row, key in enumerate(batch, start=start):
+                if key in known and len(known[key].data) == draft.file.row_bytes:
+                    found.append((row, known[key].data))
+                    draft.digests[row] = known[key].sha256
+            if writing is not None:
+                writing.result()
+            writing = hand.submit(_write, draft.file, found)
+            yield from repeat(None, len(found))
+        if writing is not None:
+            writing.result()
 
 
-def _remember(draft: Draft, originals: Sequence[Original], keys: dict[int, bytes], memo: Memo) -> None:
-    memo.put([(keys[each.row], draft.file.read(each.row)) for each in originals])
+def _write(file: RowFile, found: Sequence[tuple[int, bytes]]) -> None:
+    """Write rows, those that follow each other at once."""
+    for _, together in groupby(enumerate(found), key=lambda each: each[1][0] - each[0]):
+        rows = [each for _, each in together]
+        file.write(rows[0][0], *(picture for _, picture in rows))
+
+
+def _remember(draft: Draft, rows: Sequence[int], keys: Sequence[bytes], memo: Memo) -> None:
+    memo.put([(keys[row], draft.file.read(row)) for row in rows])
 
 
 def _decoded(draft: Draft, originals: Sequence[Original], *, size: int, workers: int | None) -> Iterator[Original]:

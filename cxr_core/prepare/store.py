@@ -99,15 +99,17 @@ class RowFile:
     """Bytes before the first row."""
     row_bytes: int
 
-    def write(self, row: int, data: bytes) -> None:
-        """Put a row's bytes in their place.
+    def write(self, row: int, *pictures: bytes) -> None:
+        """Put a row's bytes in their place, and those of the rows that follow it.
 
         Raises:
-            ValueError: The row has another length.
+            ValueError: A row has another length.
             OSError: The disk is full.
         """
-        if len(data) != self.row_bytes:
-            raise ValueError(f"row {row}: expected {self.row_bytes} bytes, found {len(data)}")
+        for place, picture in enumerate(pictures, start=row):
+            if len(picture) != self.row_bytes:
+                raise ValueError(f"row {place}: expected {self.row_bytes} bytes, found {len(picture)}")
+        data = b"".join(pictures)
         handle = os.open(self.path, os.O_WRONLY)
         try:
             written = 0

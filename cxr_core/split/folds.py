@@ -187,7 +187,8 @@ def write_split(workspace: Path, split: Split) -> None:
     """Write ``split.csv`` (the fold that tests a row, then its role in each fold, in words) and ``split.json``."""
     labels = [CLASSES[index] for index in split.labels.tolist()]
     tests = ["holdout" if held else str(fold) if fold >= 0 else "none" for fold, held in _tests(split)]
-    roles = [[Role(role).name.lower() for role in column] for column in split.roles.T.tolist()]
+    words = {role.value: role.name.lower() for role in Role}
+    roles = [[words[role] for role in column] for column in split.roles.T.tolist()]
     facts = zip(split.names, split.sha256, labels, split.groups, tests, roles, strict=True)
     write_csv(workspace / SPLIT_PATH, _columns(split.folds), ((*row[:-1], *row[-1]) for row in facts))
     write_json(workspace / SUMMARY_PATH, summary(split))
