@@ -75,6 +75,23 @@ def pretrain(
 
 
 @app.command()
+def protocols(
+    overrides: Set = None,
+    names: Annotated[
+        str, typer.Option("--protocols", metavar="NAME,NAME", help="Which; the others are held against the first.")
+    ] = "paper,grouped,loso",
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Cross-validate one cohort under several protocols, and show what of the first one's figures the others leave."""
+    with boundary(as_json) as out:
+        from flows.protocol_views import show_protocols
+        from flows.start import run_protocols
+
+        out.report(run_protocols(out, overrides or [], workspace, names), show_protocols)
+
+
+@app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 5000,

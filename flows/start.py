@@ -17,11 +17,12 @@ from cxr_core.files import read_json, write_json
 from flows.output import Output, quiet_libraries
 from tasks.adapters.workspace import make_home
 from tasks.events import stage_done, stage_started
+from tasks.protocol_request import check_protocols, read_protocols
 from tasks.run import check_request
 from tasks.settings import Home, home, prefect_environment
 from tasks.stores import tracker_of
 
-__all__ = ["DEMO_OVERRIDES", "run_demo", "run_pretrain", "run_retrain"]
+__all__ = ["DEMO_OVERRIDES", "run_demo", "run_pretrain", "run_protocols", "run_retrain"]
 
 _PHANTOM_SEED = 2021
 _PHANTOMS = dict.fromkeys(CLASSES, 50)
@@ -54,6 +55,19 @@ def run_pretrain(out: Output, overrides: Sequence[str], workspace: Path | None, 
         if server is not None:
             server.join()
         return pretrain(overrides=[*overrides], workspace=_text(workspace), alias=alias)
+
+
+def run_protocols(out: Output, overrides: Sequence[str], workspace: Path | None, names: str) -> dict[str, Any]:
+    """Run the protocols flow on the sources that the environment names."""
+    with out.events():
+        where, asked = home(), read_protocols(names)
+        check_protocols(check_request(overrides), overrides, asked)
+        server = _ready(where)
+        from flows.protocols import protocols
+
+        if server is not None:
+            server.join()
+        return protocols(overrides=[*overrides], workspace=_text(workspace), names=[*asked])
 
 
 def run_demo(out: Output) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from tasks.trained import EPOCHS_FILE, PREDICTIONS_FILE, Trained
 __all__ = [
     "EVIDENCE_FILE",
     "HOLDOUT_FILE",
+    "coverage_of",
     "evaluate",
     "read_evidence",
     "read_predictions",
@@ -64,7 +65,7 @@ def evaluate(
     evidence = measure(
         predictions,
         run.params.evaluate,
-        coverage=_coverage(read_split(run.path)),
+        coverage=coverage_of(read_split(run.path)),
         holdout=holdout,
         identifiability=identifiability(read_json(run.path / REPORT_PATH)),
         calibration=belief.calibration,
@@ -127,7 +128,8 @@ def run_of(name: str | None) -> str:
     return known[0]
 
 
-def _coverage(dealt: Split) -> Coverage:
+def coverage_of(dealt: Split) -> Coverage:
+    """How much of the cohort its folds test, and why no more."""
     return Coverage(
         tested=int((dealt.fold >= 0).sum()),
         held_out=int(dealt.holdout.sum()),

@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from cxr_core.errors import SettingError
 from cxr_core.files import write_text
 from cxr_core.ingest.address import source_address
 from cxr_core.ingest.pins import PINS_PATH, without_pins
-from cxr_core.params import Params, override_params, read_params
+from cxr_core.params import Params, Protocol, override_params, read_params
 from tasks.adapters.git import snapshot, try_git
 from tasks.adapters.workspace import Workspace, open_workspace
 from tasks.events import stage_done, stage_started
 from tasks.settings import Home, checkout, home
 
-__all__ = ["Run", "actor", "check_request", "open_run"]
+__all__ = ["Run", "actor", "check_request", "open_run", "under"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +49,11 @@ class Run:
         return self.workspace.path
 
 
-def check_request(overrides: Sequence[str]) -> None:
+def check_request(overrides: Sequence[str]) -> Params:
     """Refuse at once, before anything is started or written, what a retrain would meet in its first stages.
+
+    Returns:
+        The parameters, overrides applied.
 
     Raises:
         SettingError: No checkout here, code of another one, or a source that is not there.
@@ -61,6 +64,7 @@ def check_request(overrides: Sequence[str]) -> None:
     params = read_params(override_params((root / "params.yaml").read_text(encoding="utf-8"), overrides))
     for source in params.ingest.sources:
         source_address(source, os.environ)
+    return params
 
 
 @contextmanager
@@ -100,6 +104,14 @@ def open_run(overrides: Sequence[str], *, program: str, folder: Path | None, unp
             workspace=workspace,
             params=read_params(text),
         )
+
+
+def under(run: Run, protocol: Protocol) -> Run:
+    """The same run with its folds dealt by another protocol: its workspace says so, and so does its id."""
+    path = run.path / "params.yaml"
+    text = override_params(path.read_text(encoding="utf-8"), [f"split.protocol={protocol}"])
+    write_text(path, text)
+    return replace(run, id=f"{run.id}-{protocol}", params=read_params(text))
 
 
 def actor() -> str:

@@ -30,7 +30,7 @@ from tasks.run import Run
 from tasks.train import epochs_of_refit, train
 from tasks.trained import Trained, stage_name
 
-__all__ = ["Runner", "read_runner", "runner_of", "train_all"]
+__all__ = ["Runner", "read_runner", "runner_of", "train_all", "train_folds"]
 
 Kind = Literal["sequential", "processes", "dask", "ray"]
 
@@ -103,6 +103,16 @@ def train_all(run: Run, plan: Plan, data: DataVersion, parent: str, runner: Runn
             return _results([*futures, submit({**asked, "fold": None, "epochs": None})])
         trained = _results(futures)
         return trained + _results([submit({**asked, "fold": None, "epochs": epochs_of_refit(params, trained)})])
+
+
+def train_folds(run: Run, plan: Plan, data: DataVersion, parent: str, runner: Runner) -> list[Trained]:
+    """Train every fold, or find it trained, in the order of the folds; no refit."""
+    folds = range(len(plan.folds))
+    if runner.kind == "sequential":
+        return [train(run, plan, data, parent, fold) for fold in folds]
+    asked = {"run": run, "plan": plan, "data": data, "parent": parent, "epochs": None}
+    with _submitter(runner) as submit:
+        return _results([submit({**asked, "fold": fold}) for fold in folds])
 
 
 def _results(futures: Sequence[Any]) -> list[Trained]:

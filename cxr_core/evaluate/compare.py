@@ -9,7 +9,7 @@ round; what cannot be had is null and says why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from cxr_core.evaluate.predictions import Prediction, digest_predictions
 from cxr_core.stats.intervals import Interval
 from cxr_core.stats.paired import mcnemar
 
-__all__ = ["Comparison", "Difference", "compare", "compare_predictions", "comparison_digest"]
+__all__ = ["Comparison", "Difference", "compare", "compare_predictions", "comparison_digest", "settled_differences"]
 
 
 class _Record(BaseModel):
@@ -80,25 +80,24 @@ def compare(
     mine = shared.first
     sides = Arrays.of(mine), Arrays.of(shared.second)
     everyone = np.ones(len(mine), dtype=bool)
-    pairs = {
-        "accuracy": [proportion(side.correct, everyone, side.patients, confidence=confidence) for side in sides],
-        "macro_auc": [macro_auc(side, confidence=confidence) for side in sides],
-    }
-    same = np.array_equal(sides[0].scores, sides[1].scores)
-    drafts = {name: _difference(*pair, same=same) for name, pair in pairs.items()}
+    mine_of, theirs_of = (
+        {
+            "accuracy": proportion(side.correct, everyone, side.patients, confidence=confidence),
+            "macro_auc": macro_auc(side, confidence=confidence),
+        }
+        for side in sides
+    )
     groups = [row.group for row in mine]
-    settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
-    differences = {
-        name: Difference(
-            first=pairs[name][0].value,
-            second=pairs[name][1].value,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            why=estimate.why,
-        )
-        for name, estimate in settled.items()
-    }
+    same = np.array_equal(sides[0].scores, sides[1].scores)
+    differences = settled_differences(
+        mine_of,
+        theirs_of,
+        groups,
+        same=same,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
     only_first, only_second, p = _discordant(sides[0].correct, sides[1].correct)
     return Comparison(
         first_predictions=digest_predictions(first),
@@ -128,6 +127,42 @@ def compare_predictions(
     """The comparison as plain JSON, with a sentence for people as ``text``; arguments as for :func:`compare`."""
     comparison = compare(first, second, confidence=confidence, resamples=resamples, seed=seed)
     return {**comparison.model_dump(mode="json"), "text": _words(comparison, *names)}
+
+
+def settled_differences(
+    first: Mapping[str, Draft],
+    second: Mapping[str, Draft],
+    groups: Sequence[str],
+    *,
+    same: bool,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, Difference]:
+    """First minus second of figures over the same images, each with its interval over patients.
+
+    Args:
+        first: Figures by name.
+        second: The same of the other side.
+        groups: Patient or duplicate cluster of each image (N,).
+        same: Whether both sides gave every image the same probabilities.
+        confidence: Two-sided coverage, in (0, 1).
+        resamples: Samples of the patient-cluster bootstrap; every figure sees the same ones.
+        seed: Of the bootstrap.
+    """
+    drafts = {name: _difference(first[name], second[name], same=same) for name in first}
+    settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
+    return {
+        name: Difference(
+            first=first[name].value,
+            second=second[name].value,
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            why=estimate.why,
+        )
+        for name, estimate in settled.items()
+    }
 
 
 def comparison_digest(comparison: Comparison) -> str:

@@ -23,7 +23,7 @@ from cxr_core.evaluate.predictions import Prediction
 from cxr_core.evaluate.schema import Bin, Evidence, Population
 from cxr_core.stats.intervals import wilson
 
-__all__ = ["Panel", "curve_panels", "photograph", "reliability_panel", "roc_panels", "strata_panel"]
+__all__ = ["Panel", "curve_panels", "photograph", "reliability_panel", "roc_panels", "strata_panel", "svg_address"]
 
 _WIDTH, _HEIGHT = 5.0, 4.0
 _LONGEST_SIDE = 320
@@ -63,7 +63,7 @@ def curve_panels(histories: Mapping[int, Sequence[EpochLike]]) -> list[Panel]:
         folds, epochs = len(histories), max(len(each) for each in histories.values())
         panels.append(
             Panel(
-                source=_svg(figure),
+                source=svg_address(figure),
                 alt=f"{curve.title} over {epochs} epochs of {folds} folds{moved}.",
                 caption=f"{curve.letter}  {curve.title}",
             )
@@ -81,7 +81,7 @@ def roc_panels(predictions: Sequence[Prediction], evidence: Evidence) -> list[Pa
         told = f"area {_told(area)} over all test images, {_told(clean)} over leak-free ones"
         panels.append(
             Panel(
-                source=_svg(figure),
+                source=svg_address(figure),
                 alt=f"ROC curve of {CLASS_NAMES[slug]} against the other two: {told}.",
                 caption=f"{letter}  {CLASS_NAMES[slug]} against the rest",
             )
@@ -111,7 +111,7 @@ def reliability_panel(bins: Sequence[Bin], *, confidence: float, title: str) -> 
     axes.legend(loc="upper left", fontsize=9, frameon=False)
     tidy(axes)
     points = "; ".join(f"{each.mean_probability:.2f}: {each.accuracy:.2f} of {each.n} images" for each in bins)
-    return Panel(source=_svg(figure), alt=f"Reliability, {title}. {points}.", caption=title)
+    return Panel(source=svg_address(figure), alt=f"Reliability, {title}. {points}.", caption=title)
 
 
 def strata_panel(people: Population) -> Panel | None:
@@ -136,7 +136,7 @@ def strata_panel(people: Population) -> Panel | None:
     axes.set_xlabel("accuracy", fontsize=11)
     tidy(axes)
     return Panel(
-        source=_svg(figure),
+        source=svg_address(figure),
         alt=f"Accuracy of {len(shown)} strata with intervals; worst {names[0]} at {shown[0].accuracy.value:.1%}.",
         caption="Accuracy by stratum",
     )
@@ -154,7 +154,8 @@ def photograph(png: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def _svg(figure: Figure) -> str:
+def svg_address(figure: Figure) -> str:
+    """A figure as a ``data:`` address, the same bytes each time."""
     out = io.BytesIO()
     # A salt of our own: ids inside the file are otherwise random.
     with mpl.rc_context({"svg.hashsalt": "cxr", "svg.fonttype": "path"}):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 __all__ = ["DIGEST_TAG", "DatasetRef", "Point", "Provenance", "RunKind", "RunRecord", "record_of"]
 
-RunKind = Literal["retrain", "fold", "refit", "pretrain"]
+RunKind = Literal["retrain", "fold", "refit", "pretrain", "protocols"]
 
 # Followed by an artifact's name: what its bytes must hash to.
 DIGEST_TAG = "cxr.digest."
@@ -42,7 +42,7 @@ class Provenance:
     Attributes:
         commit: The run's git commit (code, parameters, pins, ``dvc.lock``), 40 hex digits.
         data: The data version, ``sha256:<hex>``.
-        protocol: ``paper`` or ``grouped``.
+        protocol: How folds were dealt, e.g. ``grouped``; several with commas where they stand side by side.
         synthetic: Whether phantoms were among the images.
         program: What was run, e.g. ``cxr retrain``.
         user: Who ran it.
