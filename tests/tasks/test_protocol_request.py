@@ -61,7 +61,7 @@ def test_a_cohort_without_a_source_to_leave_out_is_refused_before_a_fold_is_trai
     place = stand(first.place.copy(tmp_path))
     with open_run(place.settings, program="cxr protocols", folder=None, unpinned=False) as run:
         # The other sources give too little of any class to learn from.
-        rows = [row for row in papers_cohort(120) if row.source == "github"]
+        rows = [row for row in papers_cohort(1500) if row.source == "github"]
         write_cohort(run.path / COHORT_PATH, rows)
         with pytest.raises(CohortError) as caught:
             check_dealing.fn(run, PROTOCOLS)
