@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_the_command_refuses_before_it_starts_anything(
 
 
 def test_a_cohort_without_a_source_to_leave_out_is_refused_before_a_fold_is_trained(
-    first: Retrained, tmp_path, stand: Callable[[Place], Place]
+    first: Retrained, tmp_path: Path, stand: Callable[[Place], Place]
 ) -> None:
     place = stand(first.place.copy(tmp_path))
     with open_run(place.settings, program="cxr protocols", folder=None, unpinned=False) as run:

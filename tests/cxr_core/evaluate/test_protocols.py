@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,18 +14,21 @@ from cxr_core.classes import CLASSES
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.compare import compare
 from cxr_core.evaluate.parts import Coverage
+from cxr_core.evaluate.predictions import Prediction
 from cxr_core.evaluate.protocol_figure import protocols_figure
 from cxr_core.evaluate.protocol_parts import ProtocolTable, parse_protocols, protocols_json
 from cxr_core.evaluate.protocol_tables import drop_words, protocol_metrics, protocols_csv
 from cxr_core.evaluate.protocols import Dealt, protocol_table
-from cxr_core.params import EvaluateParams
+from cxr_core.params import EvaluateParams, Protocol
 from tests.cxr_core.evaluate.examples import predictions
 
 PARAMS = EvaluateParams(confidence=0.95, bootstrap=200, seed=1)
 WHY = "To test sirm each of its classes needs 5 patient groups elsewhere: covid has 0."
 
 
-def dealt(protocol, rows, *, cohort=150, refused=None):
+def dealt(
+    protocol: Protocol, rows: Sequence[Prediction], *, cohort: int = 150, refused: dict[str, str] | None = None
+) -> Dealt:
     return Dealt(
         protocol=protocol,
         predictions=rows,
@@ -36,7 +40,7 @@ def dealt(protocol, rows, *, cohort=150, refused=None):
     )
 
 
-def table_of(*each) -> ProtocolTable:
+def table_of(*each: Dealt) -> ProtocolTable:
     return protocol_table(each, PARAMS, cohort="sha256:" + "a" * 64, synthetic=False)
 
 
@@ -117,7 +121,7 @@ def test_no_image_in_common_is_said_and_compares_nothing() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grouped", "loso"])
-def test_a_leak_where_none_may_be_gives_no_table(protocol: str) -> None:
+def test_a_leak_where_none_may_be_gives_no_table(protocol: Protocol) -> None:
     with pytest.raises(EvidenceError) as caught:
         table_of(dealt("paper", predictions(60)), dealt(protocol, predictions(60, leaking=0.5)))
     assert caught.value.reason == "leaking_folds"
