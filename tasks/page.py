@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from cxr_core.audit.ledger_state import Event
 from cxr_core.errors import TrackingError
 from cxr_core.evaluate.schema import Evidence
+from cxr_core.explain.records import parse_saliency
 from cxr_core.files import read_json, write_text
 from cxr_core.promote.decision import parse_decision
 from cxr_core.report.forms.published import form_files
@@ -32,7 +33,7 @@ from tasks.adapters.records import RunRecord
 from tasks.adapters.tracking import Tracker
 from tasks.evaluate import read_evidence, read_predictions, run_of
 from tasks.events import stage_done, stage_started
-from tasks.explain import PICTURES_FILE
+from tasks.explain import PICTURES_FILE, SALIENCY_FILE
 from tasks.run import Run
 from tasks.settings import Home, checkout, home
 from tasks.software import SOFTWARE_FILE, software
@@ -113,6 +114,7 @@ def _material(where: Home, run_id: str) -> Material:
         outline=outline_of(record.params["train.architecture"], size=int(record.params["prepare.size"])),
         origin=_origin(tracker, record, evidence),
         decided=_decided(where, tracker, run_id),
+        saliency=parse_saliency(_json(tracker, run_id, SALIENCY_FILE)) if SALIENCY_FILE in record.digests else None,
     )
 
 

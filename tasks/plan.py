@@ -34,7 +34,8 @@ _ENTRIES = (
     "cxr_core.explain.gradcam",
     "cxr_core.explain.overlay",
     "cxr_core.explain.panels",
-    "cxr_core.explain.sanity",
+    "cxr_core.explain.worth",
+    "cxr_core.explain.worth_figure",
     "cxr_core.model.inference",
 )
 _SCRIPT = "tasks/adapters/model_script.py"

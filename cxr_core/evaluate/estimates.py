@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.drafts import Draft
 from cxr_core.evaluate.parts import Estimate, Method
+from cxr_core.params import EvaluateParams
 from cxr_core.stats.bootstrap import cluster_replicates, studentised_interval
 from cxr_core.stats.intervals import Interval
 
-__all__ = ["over_patients", "settle"]
+__all__ = ["mean_of", "over_patients", "settle"]
 
 
 def over_patients(value: float | None, limits: Interval | None, *, method: Method, n: int, why: str = "") -> Estimate:
@@ -35,6 +36,37 @@ def over_patients(value: float | None, limits: Interval | None, *, method: Metho
         k=None,
         why=why,
     )
+
+
+def mean_of(
+    values: NDArray[np.float64], groups: Sequence[str], params: EvaluateParams, *, within: tuple[float, float]
+) -> Estimate:
+    """Mean of one number an image, over those that have it, with limits over their patients.
+
+    Args:
+        values: Any numbers (N,); NaN where an image has none.
+        groups: Patient or duplicate cluster of each image (N,).
+        params: Confidence, bootstrap samples and seed.
+        within: Between which any number lies; no limit is outside.
+    """
+    known = np.isfinite(values)
+    numbers = values[known]
+    if not len(numbers):
+        return over_patients(None, None, method="cluster_bootstrap", n=0, why="No image has the number.")
+    draft = Draft(
+        method="cluster_bootstrap",
+        n=len(numbers),
+        value=float(numbers.mean()),
+        statistic=lambda weights: weights @ numbers / weights.sum(axis=1),
+    )
+    patients = [group for group, have in zip(groups, known.tolist(), strict=True) if have]
+    found = settle(
+        {"mean": draft}, patients, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed
+    )["mean"]
+    if found.low is None or found.high is None:
+        return found
+    limits = Interval(low=max(within[0], found.low), high=min(within[1], found.high))
+    return over_patients(found.value, limits, method=found.method, n=found.n)
 
 
 def settle(

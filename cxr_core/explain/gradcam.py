@@ -22,7 +22,7 @@ from torch import nn
 from cxr_core.errors import EvidenceError
 from cxr_core.model.network import to_input
 
-__all__ = ["grad_cam", "heat_maps"]
+__all__ = ["coarse_maps", "enlarged", "grad_cam", "heat_maps"]
 
 _BATCH = 16
 
@@ -69,6 +69,36 @@ def grad_cam(
     return heat
 
 
+def coarse_maps(
+    network: nn.Module, layer: str, pixels: NDArray[np.uint8], targets: Sequence[int]
+) -> NDArray[np.float64]:
+    """Grad-CAM of rows of the store at the layer's own positions, in float32 whatever the precision of training.
+
+    Args:
+        network: As the model room builds it.
+        layer: A module of it, by its name.
+        pixels: uint8 (n, S, S), at least one.
+        targets: The class to explain, one an image.
+
+    Returns:
+        Maps (n, h, w), at least 0.
+
+    Raises:
+        EvidenceError: As for :func:`grad_cam`.
+    """
+    module = network.get_submodule(layer)
+    parts = [slice(start, start + _BATCH) for start in range(0, len(pixels), _BATCH)]
+    return np.concatenate(
+        [grad_cam(network, module, to_input(np.asarray(pixels[each])), targets[each], upsample=False) for each in parts]
+    )
+
+
+def enlarged(maps: NDArray[np.float64], *, size: int) -> NDArray[np.float64]:
+    """Maps (n, h, w) as they are shown: bilinearly enlarged to (n, S, S), each scaled to a maximum of 1, or all 0."""
+    whole = LayerAttribution.interpolate(torch.from_numpy(maps)[:, None], (size, size), interpolate_mode="bilinear")
+    return _scaled(whole.squeeze(1).numpy())
+
+
 def heat_maps(
     network: nn.Module, layer: nn.Module, pixels: NDArray[np.uint8], targets: Sequence[int]
 ) -> NDArray[np.float64]:
@@ -90,5 +120,9 @@ def heat_maps(
     for start in range(0, len(pixels), _BATCH):
         part = slice(start, start + _BATCH)
         heat[part] = grad_cam(network, layer, to_input(np.asarray(pixels[part])), targets[part])
+    return _scaled(heat)
+
+
+def _scaled(heat: NDArray[np.float64]) -> NDArray[np.float64]:
     peaks = heat.max(axis=(1, 2), keepdims=True, initial=0.0)
     return np.divide(heat, peaks, out=np.zeros_like(heat), where=peaks > 0)

@@ -35,6 +35,7 @@ def beliefs(material: Material) -> list[Belief]:
         *_tested(material),
         *_held_out(material),
         _controls(material),
+        _maps(material),
         _outside(material),
     ]
 
@@ -105,6 +106,22 @@ def _controls(material: Material) -> Belief:
         f"{controls.source_probe.verdict}; permuted labels {controls.permuted_labels.verdict}",
         reading="they fail" if not unbeaten else "the picture's edge tells nearly as much as the picture",
         tone="good" if not unbeaten else "bad",
+    )
+
+
+def _maps(material: Material) -> Belief:
+    question = "Do the Grad-CAM maps show what was learned?"
+    saliency = material.saliency
+    if saliency is None:
+        return Belief(question=question, found=Markup('<span class="missing">not measured</span>'), reading="unknown")
+    good = saliency.cascade.verdict == "depend on the weights"
+    return Belief(
+        question=question,
+        found=saliency.cascade.why,
+        reading="they depend on it; whether it is disease no map can say"
+        if good
+        else "they are not proven to: no reason is read off them",
+        tone="good" if good else "bad",
     )
 
 

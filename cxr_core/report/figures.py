@@ -21,9 +21,20 @@ from cxr_core.evaluate.canvas import CLASS_COLOURS, GREY, INK, new_figure, tidy
 from cxr_core.evaluate.figures import CURVES, EpochLike, check_histories, draw_curve, draw_roc
 from cxr_core.evaluate.predictions import Prediction
 from cxr_core.evaluate.schema import Bin, Evidence, Population
+from cxr_core.explain.records import Saliency
+from cxr_core.explain.worth_figure import PANELS
 from cxr_core.stats.intervals import wilson
 
-__all__ = ["Panel", "curve_panels", "photograph", "reliability_panel", "roc_panels", "strata_panel", "svg_address"]
+__all__ = [
+    "Panel",
+    "curve_panels",
+    "photograph",
+    "reliability_panel",
+    "roc_panels",
+    "saliency_panels",
+    "strata_panel",
+    "svg_address",
+]
 
 _WIDTH, _HEIGHT = 5.0, 4.0
 _LONGEST_SIDE = 320
@@ -140,6 +151,23 @@ def strata_panel(people: Population) -> Panel | None:
         alt=f"Accuracy of {len(shown)} strata with intervals; worst {names[0]} at {shown[0].accuracy.value:.1%}.",
         caption="Accuracy by stratum",
     )
+
+
+def saliency_panels(saliency: Saliency) -> list[Panel]:
+    """What the maps are worth: likeness by stages drawn anew, mass in the lung field, agreement of folds."""
+    steps, lungs, agreed = saliency.cascade.steps, saliency.lungs, saliency.agreement.per_class
+    told = (
+        "; ".join(f"{step.stage} {_told(step.rank.value)}" for step in steps) or "no image",
+        f"area {lungs.area:.3f}; "
+        + "; ".join(f"{slug} {_told(lungs.per_class[slug].share.value)}" for slug in CLASSES),
+        "; ".join(f"{slug} {_told(agreed[slug].unseen.value)}" for slug in CLASSES),
+    )
+    panels: list[Panel] = []
+    for (title, draw), words in zip(PANELS, told, strict=True):
+        figure = new_figure(width=_WIDTH, height=_WIDTH)
+        draw(figure.subplots(), saliency)
+        panels.append(Panel(source=svg_address(figure), alt=f"{title[3:]} {words}.", caption=title))
+    return panels
 
 
 def photograph(png: bytes) -> str:

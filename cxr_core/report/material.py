@@ -10,6 +10,7 @@ from cxr_core.classes import ClassSlug
 from cxr_core.evaluate.figures import EpochLike
 from cxr_core.evaluate.predictions import Prediction
 from cxr_core.evaluate.schema import Evidence
+from cxr_core.explain.records import Saliency
 from cxr_core.promote.decision import Decision
 from cxr_core.report.outline import Outline
 
@@ -85,10 +86,11 @@ class Material:
         histories: Epochs of each fold, by its number from 0.
         pictures: Grad-CAM pairs, in the order they are shown; none where none were drawn.
         randomised_similarity: Mean rank correlation of maps with those under random weights, and of how many; None
-            where it was not measured.
+            where it was not measured. All that runs of before know of their maps.
         outline: The network, read from itself.
         origin: Where the run comes from.
         decided: The decision; None while there is none.
+        saliency: What the maps are worth; None where it was not measured.
     """
 
     evidence: Evidence
@@ -100,3 +102,4 @@ class Material:
     outline: Outline
     origin: Origin
     decided: Decided | None = None
+    saliency: Saliency | None = None

@@ -20,7 +20,14 @@ from cxr_core.paper.check import check_paper
 from cxr_core.report import number
 from cxr_core.report.beliefs import beliefs
 from cxr_core.report.diagrams import block_diagram, network_diagram, pipeline_diagram
-from cxr_core.report.figures import curve_panels, photograph, reliability_panel, roc_panels, strata_panel
+from cxr_core.report.figures import (
+    curve_panels,
+    photograph,
+    reliability_panel,
+    roc_panels,
+    saliency_panels,
+    strata_panel,
+)
 from cxr_core.report.forms.published import filled_forms
 from cxr_core.report.material import Material, Picture
 from cxr_core.stats.intervals import normal_quantile
@@ -57,6 +64,7 @@ _SECTIONS = tuple(
         ("classes", "Sensitivity and specificity"),
         ("confusion", "Actual against named (Fig. 3)"),
         ("gradcam", "Where the evidence lies (Fig. 4)"),
+        ("saliency", "What the maps are worth"),
         ("calibration", "Calibration"),
         ("strata", "Strata, worst first"),
         ("protocols", "Protocols"),
@@ -118,6 +126,8 @@ def _values(material: Material) -> dict[str, Any]:
         "few_strata": _too_few(evidence.leak_free),
         "photographs": [{"picture": one, "source": photograph(one.png)} for one in shown],
         "left_out_pictures": left_out,
+        "saliency": material.saliency,
+        "saliency_panels": saliency_panels(material.saliency) if material.saliency else [],
         "facts": _facts(material),
         "forms": filled_forms(material),
         "remarks": check_paper(),

@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from cxr_core.classes import CLASSES
+from cxr_core.explain.records import parse_saliency
 from cxr_core.paper.page import page_faults
 from tests.browser import Page
 from tests.walk import FOLDS, QUOTA, Ended, Retrained
@@ -80,6 +81,21 @@ def test_a_fold_alone_has_no_page(promoted: Retrained, verb: Verb, tmp_path: Pat
     ended = verb(promoted.place, "report", fold, "--out", str(tmp_path / "page.html"), "--json")
     assert (ended.code, ended.report["error"]["reason"]) == (1, "artifact_missing")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_what_the_maps_are_worth_is_logged_drawn_and_shown(promoted: Retrained, logged: Path) -> None:
+    run = MlflowClient(f"sqlite:///{promoted.place.home}/mlflow/mlflow.db").get_run(promoted.report["run"])
+    assert {f"cxr.digest.{name}" for name in ("gradcam/saliency.json", "figures/gradcam-worth.png")} <= set(
+        run.data.tags
+    )
+    saliency = parse_saliency(json.loads((logged.parent / "gradcam/saliency.json").read_text(encoding="utf-8")))
+    assert len(saliency.cascade.steps) == 6
+    assert saliency.agreement.networks == FOLDS
+    for slug, one in saliency.lungs.per_class.items():
+        found = {name: run.data.metrics.get(f"gradcam.lung_share.{slug}{name}") for name in ("", ".low", ".high", ".n")}
+        told = None if one.share.value is None else one.share.n
+        assert found == {"": one.share.value, ".low": one.share.low, ".high": one.share.high, ".n": told}
+    assert "What the maps are worth" in logged.read_text(encoding="utf-8")
 
 
 def test_the_grad_cam_pairs_are_listed_with_what_was_said_of_them(promoted: Retrained, logged: Path) -> None:

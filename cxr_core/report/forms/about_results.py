@@ -7,6 +7,8 @@ from collections import Counter
 from markupsafe import Markup
 
 from cxr_core.classes import CLASS_NAMES, CLASSES
+from cxr_core.evaluate.parts import Estimate
+from cxr_core.explain.records import Saliency
 from cxr_core.report.material import Material
 from cxr_core.report.number import count, estimate, part, share
 
@@ -122,11 +124,30 @@ def interpretability(m: Material) -> str | None:
     """Saliency maps and whether they depend on what was learned."""
     if not m.pictures:
         return None
-    similarity, kept = m.randomised_similarity, ""
-    if similarity is not None:
+    kept = "" if m.saliency is None else f" {_worth(m.saliency)}"
+    if m.saliency is None and (similarity := m.randomised_similarity) is not None:
         kept = f" Under random weights they keep a rank correlation of {similarity[0]:.2f} (n = {similarity[1]})."
     shown = f"{len(m.pictures)} test images, half of them wrongly classified where there are enough"
     return f"Grad-CAM of {m.outline.features} for {shown}.{kept}"
+
+
+def _worth(saliency: Saliency) -> str:
+    """What was asked of the maps, and found."""
+    lungs, agreed = saliency.lungs, saliency.agreement.per_class
+    inside = ", ".join(f"{slug} {_mean(lungs.per_class[slug].share)}" for slug in CLASSES)
+    same = ", ".join(f"{slug} {_mean(agreed[slug].unseen)}" for slug in CLASSES)
+    return (
+        f"On {saliency.images} leak-free test images, maps that {saliency.cascade.verdict} (cascading randomisation). "
+        f"{saliency.cascade.why} Mean share of a map's mass in the lung field ({lungs.field}), which has "
+        f"{lungs.area:.3f} of the area: {inside}. Rank correlation of the maps of two folds' networks that have not "
+        f"trained on the image: {same}."
+    )
+
+
+def _mean(one: Estimate) -> str:
+    if one.value is None or one.low is None or one.high is None:
+        return "not measured"
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f}, n = {one.n})"
 
 
 def failures(m: Material) -> Markup:
@@ -160,6 +181,7 @@ def limits(m: Material) -> Markup:
         "controls that see no lung": evidence.controls,
         "images from elsewhere": evidence.external,
         "held-out images": evidence.holdout,
+        "what the Grad-CAM maps are worth": m.saliency,
     }
     lacking = [name for name, found in absent.items() if not found]
     known += [f"not measured: {', '.join(lacking)}"] if lacking else []

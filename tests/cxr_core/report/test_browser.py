@@ -12,6 +12,7 @@ import pytest
 from cxr_core.report.page import page
 from tests.browser import Page
 from tests.cxr_core.report.examples import decided, material
+from tests.cxr_core.report.maps import saliency
 
 WIDTHS = (1280, 390)
 
@@ -49,7 +50,7 @@ CONTRASTS = """(() => {
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page(material(decided=decided())), encoding="utf-8")
+    path.write_text(page(material(decided=decided(), saliency=saliency())), encoding="utf-8")
     return path
 
 

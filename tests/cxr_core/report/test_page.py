@@ -14,13 +14,14 @@ from cxr_core.paper.page import page_faults
 from cxr_core.report.page import PICTURES_A_CLASS, page
 from tests.cxr_core.evaluate.examples import prediction, predictions
 from tests.cxr_core.report.examples import cohort, decided, material, outline, pictures
+from tests.cxr_core.report.maps import saliency
 
 CAUTION = "not a medical device"
 
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return page(material(decided=decided()))
+    return page(material(decided=decided(), saliency=saliency()))
 
 
 class _Tags(HTMLParser):
@@ -58,7 +59,7 @@ def test_it_is_well_formed_and_everything_it_shows_is_inside(text: str) -> None:
 
 
 def test_the_same_material_gives_the_same_page(text: str) -> None:
-    assert page(material(decided=decided())) == text
+    assert page(material(decided=decided(), saliency=saliency())) == text
 
 
 def test_the_caution_stands_once(text: str) -> None:
@@ -119,13 +120,36 @@ def test_what_the_paper_shows_and_could_not_know_is_there(text: str, words: str)
 
 
 def test_what_was_not_measured_says_so() -> None:
-    bare = page(material(held_out=0, pictures=[], randomised_similarity=None))
-    for what in ("a temperature fitted", "classifiers of the rim", "images kept out of training"):
+    bare = page(material(held_out=0, pictures=[], randomised_similarity=None, saliency=None))
+    for what in (
+        "a temperature fitted",
+        "classifiers of the rim",
+        "images kept out of training",
+        "whether maps depend",
+    ):
         assert re.search(rf"Not measured in this run</span>: [^.]*{what}", bare), what
     assert "No map was drawn in this run" in bare
     assert "Not judged yet" in bare
     assert "Held-out" not in bare
     assert page_faults(bare) == []
+
+
+def test_what_maps_are_worth_stands_with_what_it_cannot_mean(text: str) -> None:
+    section = text.split('id="saliency"')[1].split("</section>")[0]
+    assert section.count("<b>It means</b>") == section.count("<b>It cannot mean</b>") == 3
+    assert re.search(r"They <b class=\"good\">depend on the weights</b>. The mean is 0.10", section)
+    assert re.findall(r'<span class="(?:good|bad)">(more|less)</span>', section) == ["more", "less"]
+    assert section.count("<figure>") == 3
+    assert "Do the Grad-CAM maps show what was learned?" in text
+    ignoring = page(material(saliency=saliency("do not depend on the weights")))
+    assert '<b class="bad">do not depend on the weights</b>' in ignoring
+    assert "no reason is read off them" in ignoring
+
+
+def test_a_run_of_before_tells_what_it_knows_of_its_maps() -> None:
+    older = page(material(saliency=None))
+    assert "rank correlation of 0.12 (mean of 12 maps" in older
+    assert "rank correlation of 0.12" not in page(material(saliency=saliency()))
 
 
 def test_phantoms_are_called_phantoms() -> None:

@@ -15,11 +15,12 @@ from cxr_core.report.forms.published import FORMS, filled_forms, form_files
 from cxr_core.report.forms.tripod import TRIPOD_AI
 from cxr_core.report.material import Material
 from tests.cxr_core.report.examples import decided, material
+from tests.cxr_core.report.maps import saliency
 
 
 @pytest.fixture(scope="module")
 def made() -> Material:
-    return material(decided=decided("promoted"))
+    return material(decided=decided("promoted"), saliency=saliency())
 
 
 def test_tripod_ai_has_its_27_items_in_52_parts_in_order() -> None:
@@ -75,6 +76,13 @@ def test_what_was_not_measured_is_blank_and_what_was_is_told(made: Material) -> 
     assert {"23", "24", "30", "31", "33"} <= blanks["claim-2024"]
     full = {filled.form.slug: set(filled.blanks) for filled in filled_forms(made)}
     assert not {"23", "24", "31"} & full["claim-2024"]
+
+
+def test_the_explanation_item_tells_what_the_maps_are_worth_and_runs_of_before_what_they_know(made: Material) -> None:
+    for known, words in ((made, "0.352 of the area: covid 0.700"), (replace(made, saliency=None), "of 0.12 (n = 12)")):
+        (item,) = [line for line in form_files(known)["forms/claim-2024.md"].splitlines() if line.startswith("| 31 |")]
+        assert words in item
+    assert "what the Grad-CAM maps are worth" in form_files(replace(made, saliency=None))["forms/model-card.md"]
 
 
 def test_answers_are_the_runs_own_values(made: Material) -> None:
