@@ -4,6 +4,9 @@ A source of thousands of files that gains one is not written anew: of each file 
 compared, in place. Laws: nothing stays unread, so that a file which somebody changed, swapped for a link or put there
 is replaced or removed as if the folder were made from nothing; the folder's name stands for the old content, the new
 content or nothing, whenever the process is killed.
+
+This serves the verbs by hand. DVC removes a stage's outputs before it runs it; those that it leaves (``persist``) have
+no run cache, from which workspaces share what one of them made.
 """
 
 from __future__ import annotations
