@@ -109,7 +109,7 @@ def _tell(found: Belief, share: float) -> None:
     served = "no temperature" if temperature.value is None else f"temperature {temperature.value:.2f}"
     probe, permuted = found.controls.source_probe.verdict, found.controls.permuted_labels.verdict
     for each in found.controls.pictures:
-        if each.verdict == "not beaten":
-            note(_STAGE, f"{each.name} is not beaten. {each.why}")
+        if each.verdict != "beaten":
+            note(_STAGE, f"{each.name}: {each.verdict}. {each.why}")
     words = f"{pictures}; source {probe}; permuted labels {permuted}; {served}; {share:.0%} of the folds' training"
     stage_done(_STAGE, words)

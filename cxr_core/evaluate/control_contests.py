@@ -1,8 +1,9 @@
 """Picture controls against the folds' networks: who tells each class better, on the same leak-free test images.
 
 Legend: N images of the cohort, S pixels a side, C = 3 classes.
-Law: the networks win only where the lower limit of their advantage is at least ``ADVANTAGE`` for every class; what
-cannot be measured is not won.
+Laws: the networks win only where the lower limit of their advantage is at least ``ADVANTAGE`` for every class; what
+cannot be measured is not won. A control that is not beaten is called a shortcut only where it sees no lung and is
+itself proven to tell a class: else it is the networks that have proven nothing.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from cxr_core.evaluate.proofs import Contest, PictureControl
 from cxr_core.params import EvaluateParams
 from cxr_core.split.folds import Split, members
 
-__all__ = ["ADVANTAGE", "picture_controls"]
+__all__ = ["ADVANTAGE", "TELLS", "picture_controls", "shortcuts"]
 
 ADVANTAGE = 0.05
 """Of the area under a curve. Less is no advantage worth the name: a control that sees a mark in the corner of every
 picture of one class still misses a few, and a network that reads the same mark does not. A policy may ask for more."""
+TELLS = 0.55
+"""Lower limit of a control's AUC from which on it is proven to tell a class. 0.5 is a coin; but a run has six such
+areas (two controls without lungs, three classes), each of which may have a limit just above a coin's by chance."""
 
 
 def picture_controls(
@@ -53,6 +57,21 @@ def picture_controls(
     groups = [row.group for row in network]
     settled = settle(drafts, groups, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed)
     return tuple(_control(name, settled, n=len(network), groups=len(set(groups))) for name in CONTROLS)
+
+
+def shortcuts(control: PictureControl) -> tuple[ClassSlug, ...]:
+    """Classes that a control without lungs is proven to tell and the networks are not proven to tell better."""
+    if CONTROLS[control.name].lungs:
+        return ()
+    return tuple(slug for slug, contest in control.per_class.items() if _tells(contest) and not _won(contest))
+
+
+def _tells(contest: Contest) -> bool:
+    return contest.control.low is not None and contest.control.low >= TELLS
+
+
+def _won(contest: Contest) -> bool:
+    return contest.advantage.low is not None and contest.advantage.low >= ADVANTAGE
 
 
 def _predicted(
@@ -100,9 +119,7 @@ def _control(name: PictureName, settled: Mapping[str, Estimate], *, n: int, grou
         )
         for slug in CLASSES
     }
-    lower = [contest.advantage.low for contest in contests.values()]
-    beaten = all(limit is not None and limit >= ADVANTAGE for limit in lower)
-    return PictureControl(
+    control = PictureControl(
         name=name,
         sees=CONTROLS[name].sees,
         n=n,
@@ -110,8 +127,21 @@ def _control(name: PictureName, settled: Mapping[str, Estimate], *, n: int, grou
         accuracy=settled[f"{name}.accuracy"],
         macro_auc=settled[f"{name}.macro_auc"],
         per_class=contests,
-        verdict="beaten" if beaten else "not beaten",
+        verdict="beaten" if all(map(_won, contests.values())) else "nothing proven",
         why=_why(contests),
+    )
+    if found := shortcuts(control):
+        return control.model_copy(update={"verdict": "shortcut", "why": _why_shortcut(contests, found)})
+    return control
+
+
+def _why_shortcut(contests: Mapping[ClassSlug, Contest], found: Sequence[ClassSlug]) -> str:
+    """A sentence on the class that the control tells best."""
+    slug = max(found, key=lambda each: contests[each].control.low or 0.0)
+    control, network = contests[slug].control, contests[slug].network
+    return (
+        f"{CLASS_NAMES[slug]} is told without the lungs: AUC {control.value:.3f} ({control.low:.3f} to "
+        f"{control.high:.3f}) of the control, {network.value:.3f} of the networks."
     )
 
 

@@ -29,9 +29,13 @@ _BATCH = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remains:
-    """A control's view: what it sees, in words, and how its numbers are made from the store (N, S, S) to (N, F)."""
+    """A control's view: what it sees, in words, and how its numbers are made from the store (N, S, S) to (N, F).
+
+    ``lungs`` says whether lungs are part of what it sees: then what it knows need not be a shortcut.
+    """
 
     sees: str
+    lungs: bool
     numbers: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -56,9 +60,11 @@ def _blanked(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 CONTROLS: dict[PictureName, Remains] = {
-    "rim": Remains(sees="the outermost sixteenth on each side, 4 of 64 pixels", numbers=_rim),
-    "blanked": Remains(sees="what lies outside the box that holds the lungs, at 32 × 32 pixels", numbers=_blanked),
-    "thumbnails": Remains(sees="the whole picture at 8 × 8 pixels", numbers=thumbnails),
+    "rim": Remains(sees="the outermost sixteenth on each side, 4 of 64 pixels", lungs=False, numbers=_rim),
+    "blanked": Remains(
+        sees="what lies outside the box that holds the lungs, at 32 × 32 pixels", lungs=False, numbers=_blanked
+    ),
+    "thumbnails": Remains(sees="the whole picture at 8 × 8 pixels", lungs=True, numbers=thumbnails),
 }
 
 

@@ -83,8 +83,10 @@ class PictureControl(Record):
     accuracy: Estimate
     macro_auc: Estimate
     per_class: dict[ClassSlug, Contest]
-    # ``beaten`` only where an advantage of 0.05 is proven for every class.
-    verdict: Literal["beaten", "not beaten"]
+    # ``beaten`` only where an advantage of 0.05 is proven for every class. Else ``shortcut`` where the control sees no
+    # lung and is proven to tell a class that the networks are not proven to tell better; else ``nothing proven``.
+    # Evidence of before calls both ``not beaten``.
+    verdict: Literal["beaten", "shortcut", "nothing proven", "not beaten"]
     why: str
 
 

@@ -18,6 +18,13 @@ from cxr_core.promote.policy import Policy
 __all__ = ["control_gates"]
 
 _PICTURES = ("rim", "blanked", "thumbnails")
+# What a gate that did not pass adds: a verdict moves no gate.
+_READINGS = {
+    "beaten": "",
+    "shortcut": "The control itself tells a class without the lungs: a shortcut.",
+    "nothing proven": "The networks have proven no more than that.",
+    "not beaten": "",
+}
 _UNMEASURED = "The evidence holds no control that must fail; `cxr retrain` measures them."
 
 
@@ -61,7 +68,8 @@ def _picture(name: str, control: PictureControl | None, margin: float) -> Gate:
     words = (
         f"of the networks' advantage in AUC over the control {control.name} ({control.sees}) for {CLASS_NAMES[slug]}"
     )
-    return at_least(name, limits[slug], margin, f"The lower limit {words}, n = {control.n},")
+    gate = at_least(name, limits[slug], margin, f"The lower limit {words}, n = {control.n},")
+    return gate if gate.passed else gate.model_copy(update={"why": f"{gate.why} {_READINGS[control.verdict]}".strip()})
 
 
 def _probe(probe: SourceProbe | None, evidence: Evidence, ceiling: float) -> Gate:

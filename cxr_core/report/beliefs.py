@@ -99,12 +99,15 @@ def _controls(material: Material) -> Belief:
     if controls is None:
         return Belief(question=question, found=Markup('<span class="missing">not measured</span>'), reading="unknown")
     unbeaten = [one.name for one in controls.pictures if one.verdict != "beaten"]
+    reading = "the networks are not proven to know more than these" if unbeaten else "they fail"
+    if any(one.verdict == "shortcut" for one in controls.pictures):
+        reading = "what lies beside the lungs tells a class as well as the networks do"
     beaten = f"{len(controls.pictures) - len(unbeaten)} of {len(controls.pictures)} beaten"
     return Belief(
         question=question,
         found=f"{beaten}{': not ' + ', '.join(unbeaten) if unbeaten else ''}; source probe "
         f"{controls.source_probe.verdict}; permuted labels {controls.permuted_labels.verdict}",
-        reading="they fail" if not unbeaten else "the picture's edge tells nearly as much as the picture",
+        reading=reading,
         tone="good" if not unbeaten else "bad",
     )
 

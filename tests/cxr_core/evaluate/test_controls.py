@@ -1,6 +1,7 @@
 """Controls: a shortcut is found, its absence too; folds that leak are found; features that know the source are."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from cxr_core.classes import CLASSES
 from cxr_core.evaluate import control_labels
 from cxr_core.evaluate.control_classifier import scores_of_test
-from cxr_core.evaluate.control_contests import picture_controls
+from cxr_core.evaluate.control_contests import ADVANTAGE, TELLS, picture_controls, shortcuts
 from cxr_core.evaluate.control_labels import permuted_labels
 from cxr_core.evaluate.control_probe import source_probe
 from cxr_core.evaluate.frozen import Look
@@ -20,7 +21,7 @@ from cxr_core.split.folds import Members, members
 from tests.cxr_core.evaluate.study import PARAMS, Study
 
 
-def verdicts(study):
+def verdicts(study: Any) -> dict[str, Any]:
     return {each.name: each for each in picture_controls(study.images, study.dealt, study.predictions, PARAMS)}
 
 
@@ -40,7 +41,8 @@ def test_networks_that_read_the_lungs_beat_every_control():
 def test_a_mark_beside_the_lungs_lets_the_controls_tell_its_class_as_well_as_any_network():
     found = verdicts(Study(n=90, mark="viral", skill=9.0))
     for name in ("rim", "blanked"):
-        assert found[name].verdict == "not beaten"
+        assert found[name].verdict == "shortcut"
+        assert shortcuts(found[name]) == ("viral",)
         assert found[name].per_class["viral"].control.value > 0.97
         assert "other viral pneumonia" in found[name].why
     # The other classes are told apart by the network alone.
@@ -49,14 +51,37 @@ def test_a_mark_beside_the_lungs_lets_the_controls_tell_its_class_as_well_as_any
 
 def test_networks_that_know_nothing_beat_nobody():
     found = verdicts(Study(n=90, skill=0.0))
-    assert {each.verdict for each in found.values()} == {"not beaten"}
+    assert {each.verdict for each in found.values()} == {"nothing proven"}
+
+
+def test_what_a_control_that_sees_the_lungs_knows_is_no_shortcut():
+    study = Study(n=90, skill=0.0)
+    # A class that is brighter, which every control sees.
+    study.images[study.dealt.labels == 1] += 60
+    found = verdicts(study)
+    assert {name: each.verdict for name, each in found.items()} == {
+        "rim": "shortcut",
+        "blanked": "shortcut",
+        "thumbnails": "nothing proven",
+    }
+    assert found["thumbnails"].per_class["viral"].control.low > TELLS
+    assert shortcuts(found["thumbnails"]) == ()
+
+
+def test_a_control_that_tells_a_class_is_no_shortcut_where_the_networks_tell_it_better():
+    rim = verdicts(Study(n=90, mark="viral", skill=9.0))["rim"]
+    contest = rim.per_class["viral"]
+    better = contest.model_copy(update={"advantage": contest.advantage.model_copy(update={"low": ADVANTAGE})})
+    assert shortcuts(rim.model_copy(update={"per_class": rim.per_class | {"viral": better}})) == ()
+    weaker = contest.model_copy(update={"control": contest.control.model_copy(update={"low": TELLS - 1e-9})})
+    assert shortcuts(rim.model_copy(update={"per_class": rim.per_class | {"viral": weaker}})) == ()
 
 
 def test_a_class_that_is_not_tested_is_not_won():
     study = Study(n=90)
     study.predictions = [row for row in study.predictions if row.label != 0]
     rim = verdicts(study)["rim"]
-    assert (rim.verdict, rim.per_class["covid"].advantage.value) == ("not beaten", None)
+    assert (rim.verdict, rim.per_class["covid"].advantage.value) == ("nothing proven", None)
     assert "COVID-19 there is no advantage" in rim.why
 
 
@@ -74,11 +99,11 @@ def test_the_classifier_that_validation_likes_best_is_asked():
     one = np.random.default_rng(3).normal(size=(150, 60))
     one[:, 7] += 8 * (labels == 0)
 
-    def told(model, numbers):
+    def told(model: Any, numbers: Any) -> Any:
         model = make_pipeline(StandardScaler(), model).fit(numbers[part.train], labels[part.train])
         return model.predict_proba(numbers[part.test])
 
-    balanced = {"class_weight": "balanced"}
+    balanced: Any = {"class_weight": "balanced"}
     lines = [LogisticRegression(C=c, max_iter=2000, tol=1e-3, **balanced) for c in (0.03, 0.003, 0.0003, 0.3)]
     forest = RandomForestClassifier(60, min_samples_leaf=3, random_state=0, **balanced)
     of_many, of_one = (scores_of_test(numbers, labels, part, outcomes=3) for numbers in (many, one))
@@ -110,7 +135,7 @@ def test_one_outcome_alone_is_named_always_and_an_unknown_one_never():
 
 def test_labels_dealt_anew_are_learned_by_chance_where_no_patient_leaks():
     study = Study(n=240, images_a_patient=4)
-    found = permuted_labels(study.images, study.dealt, PARAMS)
+    found: Any = permuted_labels(study.images, study.dealt, PARAMS)
     assert (found.verdict, found.n, found.permutations) == ("at chance", 240, 1000)
     assert found.excess.low < 0 < found.excess.high
     assert found.excess.value == pytest.approx(0, abs=0.01)
@@ -121,28 +146,32 @@ def test_labels_dealt_anew_are_learned_by_chance_where_no_patient_leaks():
 
 def test_images_dealt_at_random_let_a_patient_be_known_again_and_only_there():
     study = Study(n=240, images_a_patient=4, protocol="paper")
-    found = permuted_labels(study.images, study.dealt, PARAMS)
+    found: Any = permuted_labels(study.images, study.dealt, PARAMS)
     assert found.excess_all.low > 0.1
     assert found.verdict == "at chance"
     assert 0 < found.n < 240
 
 
-def test_folds_that_call_leaking_images_clean_are_found_out(monkeypatch):
+def all_clean(dealt: Any) -> Any:
+    return np.ones(len(dealt.names), dtype=bool)
+
+
+def test_folds_that_call_leaking_images_clean_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study(n=240, images_a_patient=4, protocol="paper")
-    monkeypatch.setattr(control_labels, "leak_free", lambda dealt: np.ones(len(dealt.names), dtype=bool))
-    found = permuted_labels(study.images, study.dealt, PARAMS)
+    monkeypatch.setattr(control_labels, "leak_free", all_clean)
+    found: Any = permuted_labels(study.images, study.dealt, PARAMS)
     assert found.verdict == "above chance"
     assert found.excess.low > 0
 
 
 def test_without_a_leak_free_image_nothing_is_claimed():
     study = Study(n=240, images_a_patient=40, protocol="paper")
-    found = permuted_labels(study.images, study.dealt, PARAMS)
+    found: Any = permuted_labels(study.images, study.dealt, PARAMS)
     assert (found.verdict, found.excess.value, found.chance) == ("not measured", None, None)
 
 
-def looks(study, features):
-    seen = {}
+def looks(study: Any, features: Any) -> dict[int, Look]:
+    seen: dict[int, Look] = {}
     for fold in range(study.dealt.folds):
         part = members(study.dealt, fold)
         rows = np.concatenate([part.validation, part.test])
@@ -150,7 +179,7 @@ def looks(study, features):
     return seen
 
 
-def noise(study):
+def noise(study: Any) -> Any:
     return np.random.default_rng(1).normal(size=(len(study.rows), 6)).astype(np.float32)
 
 
@@ -161,7 +190,8 @@ def test_features_that_carry_the_source_are_readable_and_noise_is_not():
     blind, seeing = (source_probe(looks(study, each), study.dealt, confidence=0.95) for each in (plain, marked))
     assert (blind.verdict, seeing.verdict) == ("not readable", "readable")
     assert set(seeing.per_class) == set(CLASSES)
-    for estimate in seeing.per_class.values():
+    estimates: list[Any] = list(seeing.per_class.values())
+    for estimate in estimates:
         assert 0.75 < estimate.low <= estimate.value
         assert estimate.value > 0.9
         assert estimate.n == 80
