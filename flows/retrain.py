@@ -13,6 +13,7 @@ from tasks.curate import curate
 from tasks.data import version_data
 from tasks.evaluate import evaluate
 from tasks.explain import explain
+from tasks.external import external
 from tasks.ingest import ingest
 from tasks.page import report
 from tasks.plan import make_plan
@@ -67,7 +68,8 @@ def retrain(
         with open_retrain(run, plan, data, cohort) as parent:
             *folds, refit = train_all(run, plan, data, parent, runner)
             belief = controls(run, parent, folds)
-            evidence = evaluate(run, plan, data, parent, folds, refit, belief)
+            elsewhere = external(run, plan, parent, refit, belief)
+            evidence = evaluate(run, plan, data, parent, folds, refit, belief, elsewhere)
             explain(run, parent, folds)
             report(run, parent)
             version = register(run, data, parent, refit, evidence)

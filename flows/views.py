@@ -40,6 +40,10 @@ def show_retrain(console: Console, report: Mapping[str, Any]) -> None:
     if held_out:
         words = f"the registered model, macro AUC {figure(held_out['macro_auc'])}"
         figures.add_row("held out", str(held_out["n"]), figure(held_out["accuracy"]), words)
+    for name, one in report.get("external", {}).items():
+        left = f", {sum(one['left_out'].values())} left out" if one["left_out"] else ""
+        words = f"the registered model on images from elsewhere, macro AUC {figure(one['macro_auc'])}{left}"
+        figures.add_row(escape(name), str(one["n"]), figure(one["accuracy"]), escape(words))
     console.print(figures)
     _coverage(console, report.get("coverage"))
     console.print()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect import task
@@ -15,7 +15,7 @@ from cxr_core.evaluate.evidence import measure
 from cxr_core.evaluate.figures import confusion_figure, curves_figure, roc_figure
 from cxr_core.evaluate.identify import identifiability
 from cxr_core.evaluate.predictions import Prediction, parse_predictions, predictions_csv
-from cxr_core.evaluate.schema import Context, Coverage, Evidence, evidence_json, parse_evidence
+from cxr_core.evaluate.schema import Context, Coverage, Evidence, External, evidence_json, parse_evidence
 from cxr_core.evaluate.tables import figures_markdown, flat_metrics, table2_csv, table2_markdown
 from cxr_core.files import read_json
 from cxr_core.split.folds import Split, read_split
@@ -56,6 +56,7 @@ def evaluate(
     folds: Sequence[Trained],
     refit: Trained,
     belief: Belief,
+    elsewhere: Mapping[str, External] | None = None,
 ) -> Evidence:
     """Pool the folds' predictions, add the refit's on held-out images, measure, and log what was measured."""
     stage_started("evaluate", f"{run.params.evaluate.bootstrap} resamples by patient")
@@ -70,6 +71,7 @@ def evaluate(
         identifiability=identifiability(read_json(run.path / REPORT_PATH)),
         calibration=belief.calibration,
         controls=belief.controls,
+        external=elsewhere,
         context=Context(
             cohort=plan.cohort,
             split=plan.split,

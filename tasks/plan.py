@@ -18,6 +18,7 @@ from cxr_core.prepare.store import open_store
 from cxr_core.split.folds import SPLIT_PATH, Split, members, read_split
 from cxr_core.train.device import resolve_device
 from cxr_core.train.key import TrainKey, import_closure, train_key
+from tasks.external_sets import external_revisions
 from tasks.run import Run
 from tasks.stores import check_initial_weights, initial_weights
 
@@ -28,6 +29,7 @@ _ENTRIES = (
     "cxr_core.evaluate.calibrate",
     "cxr_core.evaluate.controls",
     "cxr_core.evaluate.evidence",
+    "cxr_core.evaluate.external",
     "cxr_core.evaluate.figures",
     "cxr_core.evaluate.identify",
     "cxr_core.evaluate.tables",
@@ -126,6 +128,8 @@ def make_plan(run: Run) -> Plan:
         "protocol": run.params.split.protocol,
         "code": _code(run.path),
     }
+    if elsewhere := external_revisions():
+        parts["external"] = elsewhere
     whole = TrainKey(digest=digest_value(parts), parts=parts)
     synthetic = any(row.synthetic for row in cohort)
     return Plan(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxr_core.evaluate.schema import Coverage, Evidence, Population
+from cxr_core.evaluate.schema import Coverage, Evidence, External, Population
 from tasks.run import Run
 from tasks.stores import MODEL
 from tasks.trained import Trained
@@ -47,6 +47,7 @@ def report_of(
         "leak_free_accuracy": clean.accuracy.model_dump(mode="json"),
         "per_class": {slug: row.model_dump(mode="json") for slug, row in people.per_class.items()},
         **({"holdout": _holdout(held_out)} if held_out else {}),
+        **({"external": _external(evidence.external)} if evidence.external else {}),
         "folds": [dataclasses.asdict(fold) for fold in folds],
         "refit": dataclasses.asdict(refit),
         "reused": sum(fold.reused for fold in (*folds, refit)),
@@ -62,6 +63,11 @@ def report_of(
 
 def _coverage(coverage: Coverage | None) -> dict[str, Any] | None:
     return None if coverage is None else {**coverage.model_dump(mode="json"), "words": coverage.words}
+
+
+def _external(sets: Mapping[str, External]) -> dict[str, Any]:
+    """The registered model on images from elsewhere, by the name of their set."""
+    return {name: {**_holdout(one.people), "left_out": one.left_out} for name, one in sets.items()}
 
 
 def _holdout(people: Population) -> dict[str, Any]:

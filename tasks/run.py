@@ -20,7 +20,7 @@ from cxr_core.params import Params, Protocol, override_params, read_params
 from tasks.adapters.git import snapshot, try_git
 from tasks.adapters.workspace import Workspace, open_workspace
 from tasks.events import stage_done, stage_started
-from tasks.settings import Home, checkout, home
+from tasks.settings import Home, checkout, external_folders, home
 
 __all__ = ["Run", "actor", "check_request", "open_run", "under"]
 
@@ -64,6 +64,7 @@ def check_request(overrides: Sequence[str]) -> Params:
     params = read_params(override_params((root / "params.yaml").read_text(encoding="utf-8"), overrides))
     for source in params.ingest.sources:
         source_address(source, os.environ)
+    external_folders()
     return params
 
 

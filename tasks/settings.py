@@ -7,23 +7,27 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from cxr_core.classes import SOURCES
 from cxr_core.errors import SettingError
 
 __all__ = [
     "Home",
     "checkout",
+    "external_folders",
     "home",
     "patient_key",
     "prefect_environment",
 ]
 
 _MIN_KEY_CHARS = 16
+_EXTERNAL = re.compile(r"CXR_EXTERNAL_([A-Z0-9_]+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +107,34 @@ def home(checkout_root: Path | None = None) -> Home:
             f"CXR_HOME should be a folder; {root} is a file.", reason="bad_home", hint="Set CXR_HOME to a folder."
         )
     return Home(root=root.absolute())
+
+
+def external_folders() -> dict[str, Path]:
+    """The folders that the environment names, by the set's name.
+
+    Raises:
+        SettingError: One is no folder (``external_missing``), or its name is a source's (``external_is_a_source``).
+    """
+    found: dict[str, Path] = {}
+    for variable, value in sorted(os.environ.items()):
+        match = _EXTERNAL.fullmatch(variable)
+        if match is None or not value:
+            continue
+        name, folder = match[1].lower(), Path(value).expanduser()
+        if name in SOURCES:
+            raise SettingError(
+                f"{variable} has the name of a source; a set that tests needs a name of its own.",
+                reason="external_is_a_source",
+                hint=f"Rename it, e.g. CXR_EXTERNAL_{match[1]}_TEST.",
+            )
+        if not folder.is_dir():
+            raise SettingError(
+                f"{variable} should be a folder of labelled X-rays; {folder} is none.",
+                reason="external_missing",
+                hint=f"Correct it, or unset {variable}. It holds covid/, viral/ and normal/, or a labels.csv.",
+            )
+        found[name] = folder
+    return found
 
 
 def patient_key(where: Home) -> bytes:

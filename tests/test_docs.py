@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from cxr_core.curate.external import ExternalReason
 from cxr_core.curate.reasons import ExclusionReason
 from cxr_core.imaging.faults import ImageFault
 from cxr_core.ingest.faults import ArchiveFault, DecoderFault, IngestFault, SourceFault
@@ -60,7 +61,7 @@ def test_a_place_that_the_readme_names_exists(path: str) -> None:
 
 
 def test_every_reason_stands_in_its_list_once_and_no_other_does() -> None:
-    enums = (ImageFault, DecoderFault, IngestFault, ExclusionReason, SourceFault, ArchiveFault)
+    enums = (ImageFault, DecoderFault, IngestFault, ExclusionReason, ExternalReason, SourceFault, ArchiveFault)
     sections = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8").split("\n## ")[1:]
     written = [re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) for section in sections]
     assert [sorted(codes) for codes in written] == [sorted(reason.value for reason in each) for each in enums]

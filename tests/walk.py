@@ -188,8 +188,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retrained]:
     place = Place(clone=folder / "clone", home=folder / "home", sources=folder / "sources", weights=weights)
     write_sources(place.sources, seed=7, images=IMAGES, size=128)
     _clone_this_tree(place)
-    _make_data(place, folder / "data")
-    _learn_by_heart(folder / "data", weights)
+    make_data(place.sources, folder / "data")
+    learn_by_heart(folder / "data", weights)
     yield Retrained(place=place, ended=_ended_well(retrain(place)))
     # pytest keeps the folders of three sessions: without half a gigabyte of weights each.
     shutil.rmtree(place.home / "mlflow/artifacts")
@@ -293,7 +293,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def _make_data(place: Place, workspace: Path) -> None:
+def make_data(sources: Path, workspace: Path) -> None:
     """The data stages alone, as DVC calls them."""
     from cxr_core.classes import SOURCES
     from cxr_core.curate import stage as curate
@@ -304,20 +304,20 @@ def _make_data(place: Place, workspace: Path) -> None:
     from cxr_core.params import override_params, read_params
     from cxr_core.prepare import stage as prepare
 
-    params = read_params(override_params((place.clone / "params.yaml").read_text(encoding="utf-8"), TINY))
-    text = (place.clone / PINS_PATH).read_text(encoding="utf-8")
+    params = read_params(override_params((ROOT / "params.yaml").read_text(encoding="utf-8"), TINY))
+    text = (ROOT / PINS_PATH).read_text(encoding="utf-8")
     for source in SOURCES:
-        text = with_pin(text, source, pin_of(list_source(place.sources / source), licence=LICENCES[source]))
+        text = with_pin(text, source, pin_of(list_source(sources / source), licence=LICENCES[source]))
     (workspace / PINS_PATH).parent.mkdir(parents=True)
     (workspace / PINS_PATH).write_text(text, encoding="utf-8")
     for source in SOURCES:
-        address = place.sources / source
+        address = sources / source
         ingest.run(source, workspace=workspace, address=address, patient_key=b"0" * 16, params=params)
     curate.run(workspace=workspace, params=params)
     prepare.run(workspace=workspace, params=params)
 
 
-def _learn_by_heart(workspace: Path, path: Path) -> None:
+def learn_by_heart(workspace: Path, path: Path) -> None:
     """Write a checkpoint that knows a workspace's images, so that there is a model that passes gates.
 
     No epochs of training: random convolutions, and a last layer fitted to the answers by ridge regression. It says

@@ -48,13 +48,14 @@ def table2_csv(evidence: Evidence) -> str:
 
 
 def figures_markdown(evidence: Evidence) -> str:
-    """Every figure, interval and n: over all test images, leak-free ones and, where there are any, held-out ones."""
+    """Every figure, interval and n: over all test images, leak-free ones and, where there are any, others."""
     leak, columns = evidence.leak, _populations(evidence)
     titles = {
         "all": "all test images",
         "leak_free": "leak-free test images",
         "holdout": "held-out images, by the registered model",
     }
+    titles |= {f"external.{name}": f"images of {name}, by the registered model" for name in evidence.external or {}}
     lines = [
         *_coverage(evidence),
         f"{leak.leaking} of {leak.n} test images ({leak.share:.1%}) share a patient or duplicate cluster with images "
@@ -85,8 +86,9 @@ def flat_metrics(evidence: Evidence) -> dict[str, float]:
 
 
 def _populations(evidence: Evidence) -> dict[str, Population]:
-    both = {"all": evidence.all, "leak_free": evidence.leak_free}
-    return both | ({"holdout": evidence.holdout} if evidence.holdout else {})
+    found = {"all": evidence.all, "leak_free": evidence.leak_free}
+    found |= {"holdout": evidence.holdout} if evidence.holdout else {}
+    return found | {f"external.{name}": one.people for name, one in (evidence.external or {}).items()}
 
 
 def _coverage(evidence: Evidence) -> list[str]:
