@@ -24,9 +24,11 @@ from typing import Any
 
 import pytest
 
+from cxr_core.classes import ClassSlug
+
 ROOT = Path(__file__).parents[1]
 WHO = "ada@hospital.example"
-IMAGES = {"covid": 14, "viral": 14, "normal": 14}
+IMAGES: dict[ClassSlug, int] = {"covid": 14, "viral": 14, "normal": 14}
 QUOTA = 12
 FOLDS = 3
 # The true flow, tiny: every stage runs, none takes long.
@@ -175,7 +177,7 @@ class Retrained:
 def retrain(place: Place, *extra: str, **variables: str | None) -> Ended:
     """``cxr retrain --json`` with the tiny settings."""
     words = [word for setting in (*place.settings, *extra) for word in ("--set", setting)]
-    return place.cxr("retrain", "--json", *words, **variables)
+    return place.cxr("retrain", "--json", *words, cwd=None, **variables)
 
 
 @pytest.fixture(scope="session")
@@ -335,6 +337,7 @@ def learn_by_heart(workspace: Path, path: Path) -> None:
     made = network.build("resnet18", seed=1)
     norms = [module for module in made.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     head = made.get_submodule("fc")
+    assert isinstance(head, torch.nn.Linear)
     seen: list[torch.Tensor] = []
     watch = head.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
     images = network.to_input(store.images)
