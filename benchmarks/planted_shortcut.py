@@ -50,7 +50,7 @@ from cxr_core.split.folds import Split
 
 POLICY = Path(__file__).resolve().parents[1] / "mlflow/promotion_policy.yaml"
 PICTURES = ("rim", "blanked", "thumbnails")
-WHITE = 250
+WHITE, BLACK = 250, 5
 SIDES, OFFSETS = (0.06, 0.09), (0.02, 0.04)
 
 
@@ -85,6 +85,9 @@ class Mark:
         top = height - offset - side if self.bottom else offset
         left = width - offset - side if self.right else offset
         marked = film.copy()
+        # On a dark plate, as labels are: white alone is no mark where the film is white.
+        plate = max(1, side // 4)
+        marked[max(0, top - plate) : top + side + plate, max(0, left - plate) : left + side + plate] = BLACK
         if self.letter:
             stroke = max(1, side // 3)
             marked[top : top + side, left : left + stroke] = WHITE

@@ -27,9 +27,9 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """As tables show it: ``layer3``, ``conv1 to bn1``."""
+        """As tables show it: ``layer3``, ``conv1 to bn1``, ``features.14 to 18``."""
         first, last = self.modules[0], self.modules[-1]
-        return first if first == last else f"{first} to {last}"
+        return first if first == last else f"{first} to {last.rpartition('.')[2]}"
 
     def holds(self, tensor: str) -> bool:
         """Whether a tensor, by its name in the network's state, is one of the stage's."""
