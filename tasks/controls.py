@@ -97,7 +97,7 @@ def _validation(run: Run, dealt: Split, looks: dict[int, Look]) -> list[Predicti
 
 def _log_cost(tracker: Tracker, parent: str, folds: Sequence[Trained], seconds: float) -> float:
     """Log what the controls took; returns their share of the seconds that training the folds took."""
-    trained = sum(tracker.read(fold.run_id).metrics.get("seconds", 0.0) for fold in folds)
+    trained = sum(tracker.read(fold.run_id).metrics.get("training_seconds", 0.0) for fold in folds)
     share = seconds / trained if trained else 0.0
     tracker.attach(parent).metrics({"controls.seconds": seconds, "controls.share_of_training": share})
     return share

@@ -159,7 +159,9 @@ def _origin(tracker: Tracker, record: RunRecord, evidence: Evidence) -> Origin:
         params=dict(sorted(record.params.items())),
         initial_weights={name: text for name, text in weights.items() if text},
         precision=", ".join(sorted({one.tags.get("cxr.precision", "") for one in trained.values()} - {""})),
-        seconds={name: one.metrics["seconds"] for name, one in trained.items() if "seconds" in one.metrics},
+        seconds={
+            name: one.metrics["training_seconds"] for name, one in trained.items() if "training_seconds" in one.metrics
+        },
         software=known.get("software", {}),
         machine=known.get("machine", {}),
     )

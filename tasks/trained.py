@@ -151,7 +151,9 @@ def log_result(log: Log, run: Run, key: TrainKey, result: FoldResult, *, ended_m
             "cxr.precision": result.precision,
         }
     )
-    log.metrics({"seconds": result.seconds, "epochs": result.kept}, timestamp_ms=ended_ms)
+    # Of every epoch, those before it was stopped and gone on with included.
+    seconds = sum(epoch.seconds for epoch in result.epochs)
+    log.metrics({"training_seconds": seconds, "epochs": result.kept}, timestamp_ms=ended_ms)
     log.file(WEIGHTS, result.checkpoint)
     # Last, so that a run with its key's parts has everything else too.
     log.json(KEY_FILE, key.parts)

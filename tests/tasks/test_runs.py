@@ -70,9 +70,16 @@ def test_each_fold_has_its_parameters_and_one_point_an_epoch(client: MlflowClien
     for run in children:
         assert run.data.params["train.learning_rate"] == "1e-06"
         wanted = {"train_loss"} if run.data.tags["cxr.fold"] == "refit" else {"train_loss", "val_loss", "error_rate"}
-        for name in wanted:
+        for name in (*wanted, "seconds"):
             points = client.get_metric_history(run.info.run_id, name)
             assert [point.step for point in points] == [1], name
+        assert run.data.metrics["training_seconds"] == run.data.metrics["seconds"]
+
+
+def test_the_controls_cost_is_told_as_a_share_of_all_epochs_of_all_folds(parent: Run, children: list[Run]) -> None:
+    metrics = parent.data.metrics
+    trained = sum(run.data.metrics["training_seconds"] for run in children if run.data.tags["cxr.fold"] != "refit")
+    assert metrics["controls.share_of_training"] == pytest.approx(metrics["controls.seconds"] / trained)
 
 
 def test_each_fold_has_its_datasets_with_the_data_commit_as_their_source(
