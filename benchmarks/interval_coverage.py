@@ -179,20 +179,17 @@ def by_formula(made: Cohort) -> dict[Key, Interval | None]:
         ("calibration_error", "patients"): calibration_error(arrays, confidence=CONFIDENCE).clustered,
         ("honest_calibration_error", "patients"): calibration_error(made.honest, confidence=CONFIDENCE).clustered,
         ("temperature", "patients"): _temperature(arrays),
+        ("brier", "patients"): brier(arrays, confidence=CONFIDENCE).clustered,
     }
 
 
 def by_bootstrap(made: Cohort, *, resamples: int, rng: np.random.Generator) -> dict[Key, Interval | None]:
     """The intervals that samples of whole patients give, and the percentiles that were turned down."""
     arrays, worse = made.boastful, made.worse
-    squares = brier(arrays).statistic
-    assert squares is not None
     right, less = arrays.correct.astype(np.float64), worse.correct.astype(np.float64)
-    value = float(squares(np.ones((1, len(right))))[0])
     lines = cluster_replicates(
         [str(each) for each in arrays.patients.of],
         [
-            squares,
             lambda drawn: drawn @ (right - less) / drawn.sum(axis=1),
             lambda drawn: drawn @ right / drawn.sum(axis=1),
         ],
@@ -200,11 +197,10 @@ def by_bootstrap(made: Cohort, *, resamples: int, rng: np.random.Generator) -> d
         rng=rng,
     )
     groups = arrays.patients.n
-    low, high = np.quantile(lines[2], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(lines[1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {
-        ("brier", "patients"): studentised_interval(value, lines[0], groups=groups, confidence=CONFIDENCE, scale="log"),
         ("accuracy_difference", "patients"): studentised_interval(
-            float((right - less).mean()), lines[1], groups=groups, confidence=CONFIDENCE, scale="plain"
+            float((right - less).mean()), lines[0], groups=groups, confidence=CONFIDENCE
         ),
         ("accuracy", "rejected"): Interval(low=float(low), high=float(high)),
     }

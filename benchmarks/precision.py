@@ -192,7 +192,7 @@ def _difference(first: list[Verdicts], second: list[Verdicts], groups: list[str]
 
     replicates = cluster_replicates(groups, [mean], resamples=_RESAMPLES, rng=np.random.default_rng(2021))[0]
     value, n = float(each.mean()), len(set(groups))
-    limits = studentised_interval(value, replicates, groups=n, confidence=_CONFIDENCE, scale="plain")
+    limits = studentised_interval(value, replicates, groups=n, confidence=_CONFIDENCE)
     return {"difference": value, "low": limits.low, "high": limits.high}
 
 

@@ -88,8 +88,8 @@ def _judged(rows: Sequence[Prediction], params: EvaluateParams) -> Calibrated:
     rows = sorted(rows, key=lambda row: row.sha256)
     arrays, confidence = Arrays.of(rows), params.confidence
     drafts = {
-        "log_loss": mean_loss(log_losses(arrays.scores, arrays.label)),
-        "brier": brier(arrays),
+        "log_loss": mean_loss(log_losses(arrays.scores), arrays, confidence=confidence),
+        "brier": brier(arrays, confidence=confidence),
         "calibration_error": calibration_error(arrays, confidence=confidence),
         "macro_auc": macro_auc(arrays, confidence=confidence),
     }

@@ -114,13 +114,14 @@ def _estimate(asked: _Asked, kept: Sequence[int], confidence: float) -> Estimate
     scores = [asked.scores[:, source] for source in kept]
     pairs = list(zip(truths, scores, strict=True))
     value = float(np.mean([weighted_auc(truth, score, everyone)[0] for truth, score in pairs]))
-    influence = np.mean([auc_influence(truth, score) for truth, score in pairs], axis=0)
+    each = [auc_influence(truth, score) for truth, score in pairs]
     fewest = min(int(truth.sum()) for truth in truths)
     # A kept source has several patients, so there are limits.
     limits = clustered_area(
         value,
-        influence,
+        np.mean(each, axis=0),
         Patients.named(asked.groups),
+        alone=float(np.mean([(influence**2).sum() for influence in each])),
         positives=fewest,
         negatives=n - fewest,
         confidence=confidence,

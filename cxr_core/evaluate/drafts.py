@@ -18,11 +18,12 @@ from cxr_core.classes import CLASSES
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.arrays import REFIT, Arrays, bin_members
 from cxr_core.evaluate.parts import Method
-from cxr_core.stats.bootstrap import Scale, Statistic
+from cxr_core.stats.bootstrap import Statistic
 from cxr_core.stats.calibration import calibration_error as error_of
 from cxr_core.stats.calibration import calibration_limits
 from cxr_core.stats.clusters import Patients, clustered_area, clustered_share
 from cxr_core.stats.intervals import Interval, wilson
+from cxr_core.stats.losses import loss_limits
 from cxr_core.stats.roc import auc_influence, delong_auc, weighted_auc
 
 __all__ = [
@@ -57,7 +58,6 @@ class Draft:
     limits: Interval | None = None
     clustered: Interval | None = None
     statistic: Statistic | None = None
-    scale: Scale = "plain"
     k: int | None = None
     why: str = ""
 
@@ -137,14 +137,29 @@ def mean_fold_accuracy(arrays: Arrays, *, confidence: float) -> Draft:
     )
 
 
-def brier(arrays: Arrays) -> Draft:
+def brier(arrays: Arrays, *, confidence: float) -> Draft:
     """Mean squared distance of the probabilities from the truth, in [0, 2] (Brier 1950)."""
-    return mean_loss(((arrays.scores - np.eye(len(CLASSES))[arrays.label]) ** 2).sum(axis=1))
+    distances = arrays.scores[:, None, :] - np.eye(len(CLASSES))  # (N, true class, class)
+    return mean_loss((distances**2).sum(axis=2), arrays, confidence=confidence)
 
 
-def mean_loss(losses: _Floats) -> Draft:
-    """Mean of one number an image (N,) that is never below 0."""
-    return _by_patients(lambda weights: weights @ losses / weights.sum(axis=1), n=len(losses))
+def mean_loss(losses: _Floats, arrays: Arrays, *, confidence: float) -> Draft:
+    """Mean of a loss that is never below 0; ``losses`` (N, C) is what each image would cost under each truth."""
+    n = len(arrays.label)
+    if n == 0:
+        return Draft(method="cluster_t", n=0, why="There is no image to count.")
+    paid = losses[np.arange(n), arrays.label]
+    clustered, why = _if_enough(
+        lambda: loss_limits(losses, arrays.scores, arrays.label, arrays.patients, confidence=confidence)
+    )
+    return Draft(
+        method="cluster_t",
+        n=n,
+        value=float(paid.mean()),
+        clustered=clustered,
+        statistic=lambda weights: weights @ paid / weights.sum(axis=1),
+        why=why,
+    )
 
 
 def calibration_error(arrays: Arrays, *, confidence: float) -> Draft:
@@ -152,7 +167,8 @@ def calibration_error(arrays: Arrays, *, confidence: float) -> Draft:
     gaps = bin_members(arrays) * (arrays.scores.max(axis=1, initial=0.0) - arrays.correct)[:, None]  # (N, bins)
     if len(gaps) == 0:
         return Draft(method="cluster_t", n=0, why="There is no image to count.")
-    clustered, why = _if_enough(lambda: calibration_limits(gaps, arrays.patients, confidence=confidence))
+    sure = arrays.scores.max(axis=1)
+    clustered, why = _if_enough(lambda: calibration_limits(gaps, sure, arrays.patients, confidence=confidence))
     return Draft(
         method="cluster_t",
         n=len(gaps),
@@ -174,27 +190,19 @@ def _if_enough(limits: Callable[[], Interval]) -> tuple[Interval | None, str]:
 def _area(arrays: Arrays, classes: Sequence[int], value: float, confidence: float) -> tuple[Interval | None, str]:
     """Limits over patients of the mean of some classes' AUCs."""
     truths = [arrays.label == index for index in classes]
-    influence = np.mean(
-        [auc_influence(truth, arrays.scores[:, index]) for truth, index in zip(truths, classes, strict=True)], axis=0
-    )
+    each = [auc_influence(truth, arrays.scores[:, index]) for truth, index in zip(truths, classes, strict=True)]
     fewest = min(int(truth.sum()) for truth in truths)
     return _if_enough(
         lambda: clustered_area(
             value,
-            influence,
+            np.mean(each, axis=0),
             arrays.patients,
+            alone=float(np.mean([(influence**2).sum() for influence in each])),
             positives=fewest,
             negatives=len(arrays.label) - fewest,
             confidence=confidence,
         )
     )
-
-
-def _by_patients(statistic: Statistic, *, n: int) -> Draft:
-    if n == 0:
-        return Draft(method="cluster_bootstrap", n=0, why="There is no image to count.")
-    value = float(statistic(np.ones((1, n)))[0])
-    return Draft(method="cluster_bootstrap", n=n, value=value, statistic=statistic, scale="log")
 
 
 def _auc_of(arrays: Arrays, index: int) -> Statistic:

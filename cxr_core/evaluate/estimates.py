@@ -108,9 +108,7 @@ def _settled(
         why = too_few
     if line is not None and draft.value is not None:
         try:
-            clusters = studentised_interval(
-                draft.value, line, groups=patients, confidence=confidence, scale=draft.scale
-            )
+            clusters = studentised_interval(draft.value, line, groups=patients, confidence=confidence)
         except EvidenceError as error:
             why = error.message
     limits = clusters if draft.method.startswith("cluster_") else draft.limits

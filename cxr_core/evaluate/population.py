@@ -115,7 +115,7 @@ def _drafts(arrays: Arrays, confidence: float) -> dict[str, Draft]:
         "accuracy": proportion(arrays.correct, everyone, people, confidence=confidence),
         "mean_fold_accuracy": mean_fold_accuracy(arrays, confidence=confidence),
         "macro_auc": macro_auc(arrays, confidence=confidence),
-        "brier": brier(arrays),
+        "brier": brier(arrays, confidence=confidence),
         "calibration_error": calibration_error(arrays, confidence=confidence),
     }
     for index, slug in enumerate(CLASSES):

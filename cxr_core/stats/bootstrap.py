@@ -6,7 +6,7 @@ samples at once.
 
 The limits are the point and Student's t times the samples' standard deviation, which is a little too small for few
 groups and is widened by G / (G - 1); the bootstrap's own percentiles cover less than they say there (Hesterberg 2015,
-§ 5). A loss or a factor, which cannot fall below 0, is taken by its logarithm.
+§ 5).
 
 Laws: every image of a group has the same weight in a sample; weights of a sample's groups sum to the number of groups;
 one seed, one result; no limit is certain.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +24,7 @@ from cxr_core.errors import EvidenceError
 from cxr_core.stats.clusters import t_quantile
 from cxr_core.stats.intervals import Interval
 
-__all__ = ["Scale", "Statistic", "cluster_replicates", "studentised_interval"]
-
-Scale = Literal["plain", "log"]
+__all__ = ["Statistic", "cluster_replicates", "studentised_interval"]
 
 # Weights (B, N) to one figure a sample (B,); NaN where the sample has no such figure.
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -36,8 +33,6 @@ Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _CELLS = 4_000_000
 # A figure that more than one sample in twenty cannot have is not summarised by the others.
 _LEAST_DEFINED = 0.95
-# Beyond it the logarithm's limits are no limits: a factor of e ** 5 is 148.
-_LARGEST_FACTOR = 5.0
 # Sums of equal numbers in another order differ by less than this.
 _ROUNDING = 1e-12
 
@@ -77,9 +72,7 @@ def cluster_replicates(
     return np.concatenate(parts, axis=1)
 
 
-def studentised_interval(
-    value: float, replicates: NDArray[np.float64], *, groups: int, confidence: float, scale: Scale
-) -> Interval:
+def studentised_interval(value: float, replicates: NDArray[np.float64], *, groups: int, confidence: float) -> Interval:
     """Limits around a point by the spread of its samples; those without the figure (NaN) are left out.
 
     Where no sample differs from the point, its spread says nothing. With G groups, none of which moved it, at most
@@ -90,7 +83,6 @@ def studentised_interval(
         replicates: The same on the samples (B,).
         groups: Groups that were drawn from, G.
         confidence: Two-sided coverage, in (0, 1).
-        scale: ``log`` for a figure that is never below 0, ``plain`` for one that may be.
 
     Raises:
         EvidenceError: Fewer than 95 % of the samples have the figure, fewer than two groups, or a confidence outside
@@ -106,7 +98,4 @@ def studentised_interval(
     half = t * float(defined.std()) * math.sqrt(groups / (groups - 1))
     if half <= _ROUNDING * abs(value):
         half = 1 - ((1 - confidence) / 2) ** (1 / groups)
-    elif scale == "log" and half < _LARGEST_FACTOR * value:
-        return Interval(low=value * math.exp(-half / value), high=value * math.exp(half / value))
-    low = value - half
-    return Interval(low=max(0.0, low) if scale == "log" else low, high=value + half)
+    return Interval(low=value - half, high=value + half)

@@ -26,6 +26,7 @@ __all__ = [
     "delong_auc",
     "delong_difference",
     "newcombe_limits",
+    "newcombe_variance",
     "roc_curve",
     "weighted_auc",
 ]
@@ -175,26 +176,29 @@ def weighted_auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike) -> N
 
 
 def newcombe_limits(value: float, m: float, n: float, z: float) -> Interval:
-    """Newcombe's score interval of an AUC (2006, method 5), for an AUC whose variance is 0 on the data.
+    """Newcombe's score interval of an AUC (2006, method 5): the areas that are at most z of their own deviations away.
 
     Args:
-        value: 0, 1 or 0.5: all comparisons lost, won or tied.
+        value: The AUC, in [0, 1].
         m: Positives.
         n: Negatives.
         z: Quantile of the two-sided coverage.
     """
-    star = (m + n) / 2 - 1
 
     def excess(area: float) -> float:
-        variance = area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (m * n)
-        return (value - area) ** 2 - z * z * variance
+        return (value - area) ** 2 - z * z * newcombe_variance(area, m, n)
 
-    # The variance is 0 only where every comparison ends alike: all won (1), all lost (0) or all tied (0.5). At 0 and 1
-    # that end is itself a root of the score equation; the other root is the limit wanted.
+    # At 0 and 1 that end is itself a root of the score equation; the other root is the limit wanted.
     tiny = 1e-12
-    low = 0.0 if value == 0 else cast(float, optimize.brentq(excess, tiny, value - tiny))
-    high = 1.0 if value == 1 else cast(float, optimize.brentq(excess, value + tiny, 1 - tiny))
+    low = 0.0 if value <= tiny else cast(float, optimize.brentq(excess, tiny, value - tiny))
+    high = 1.0 if value >= 1 - tiny else cast(float, optimize.brentq(excess, value + tiny, 1 - tiny))
     return Interval(low=low, high=high)
+
+
+def newcombe_variance(area: float, m: float, n: float) -> float:
+    """Variance of an AUC of this size by Newcombe's formula: Hanley and McNeil's (1982) with the numbers averaged."""
+    star = (m + n) / 2 - 1
+    return area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (m * n)
 
 
 def _components(truth: NDArray[np.bool_], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

@@ -35,9 +35,9 @@ def temper(probabilities: _Floats, temperature: float) -> _Floats:
     return _softmax(_scores(probabilities) / temperature)
 
 
-def log_losses(probabilities: _Floats, labels: NDArray[np.integer]) -> _Floats:
-    """-ln p of each image's true class (N,), in nats, finite and at least 0."""
-    return -_scores(probabilities)[np.arange(len(labels)), labels] + 0.0
+def log_losses(probabilities: _Floats) -> _Floats:
+    """-ln p of each image, were each class the true one (N, C), in nats, finite and at least 0."""
+    return -_scores(probabilities) + 0.0
 
 
 def fit_temperature(probabilities: _Floats, labels: NDArray[np.integer]) -> float:
@@ -77,7 +77,12 @@ def temperature_limits(
     *,
     confidence: float,
 ) -> Interval:
-    """Limits of a fitted temperature over whole patients: the sandwich of its slope, on the logarithm, with t for z.
+    """Limits of a fitted temperature over whole patients: those that a score test with t for z does not refuse.
+
+    Were a temperature the true one, the slope of the log loss there would vary as its curvature says (the probabilities
+    at that temperature being honest), more by the design effect where a patient's images are alike. That stands where
+    few images are wrong; a sandwich, or the slope's own spread, knows only the wrong images that happened and covered
+    78 to 95 in 100 simulated cohorts of 60.
 
     Args:
         temperature: As :func:`fit_temperature` found it on these images.
@@ -86,15 +91,24 @@ def temperature_limits(
         patients: Of the N images.
         confidence: Two-sided coverage, in (0, 1).
 
+    Returns:
+        Limits in [0.05, 20], where temperatures are looked for.
+
     Raises:
         EvidenceError: Fewer than two patients, or a confidence outside (0, 1).
     """
-    t = t_quantile(confidence, patients.n)
-    slopes, curvatures = _slopes(probabilities, labels, 1 / temperature)
-    # How much ln T moves with each image: minus its share of the slope over the slope's own slope, times -T.
-    influence = slopes * temperature / curvatures.sum()
-    factor = math.exp(t * math.sqrt(patients.variance(influence)))
-    return Interval(low=temperature / factor, high=temperature * factor)
+    t, best = t_quantile(confidence, patients.n), -math.log(temperature)
+    slopes, _ = _slopes(probabilities, labels, 1 / temperature)
+    effect = max(1.0, patients.variance(slopes) / float((slopes**2).sum()))
+
+    def excess(log_inverse: float) -> float:
+        there, curvatures = _slopes(probabilities, labels, math.exp(log_inverse))
+        return float(there.sum() ** 2 - t * t * effect * curvatures.sum())
+
+    hottest, coldest = -math.log(_LARGEST), -math.log(_SMALLEST)
+    high = cast(float, optimize.brentq(excess, hottest, best)) if excess(hottest) > 0 else hottest
+    low = cast(float, optimize.brentq(excess, best, coldest)) if excess(coldest) > 0 else coldest
+    return Interval(low=math.exp(-low), high=math.exp(-high))
 
 
 def _slopes(probabilities: _Floats, labels: NDArray[np.integer], inverse: float) -> tuple[_Floats, _Floats]:

@@ -26,6 +26,10 @@ def gaps(says, right, bins=10):
     return (where[:, None] == np.arange(bins)) * (says - right)[:, None]
 
 
+def limits_of(says, right, patients, confidence=0.95):
+    return calibration_limits(gaps(says, right), says, patients, confidence=confidence)
+
+
 @given(SEEDS)
 def test_the_error_is_the_gap_of_sklearns_curve_weighted_by_its_bins(seed):
     says, right, _ = images(seed)
@@ -38,23 +42,39 @@ def test_the_error_is_the_gap_of_sklearns_curve_weighted_by_its_bins(seed):
 @given(SEEDS, st.floats(0, 0.4))
 def test_limits_hold_the_error_and_are_never_negative(seed, boast):
     says, right, patients = images(seed, boast=boast)
-    limits = calibration_limits(gaps(says, right), patients, confidence=0.95)
+    limits = limits_of(says, right, patients)
     assert 0 <= limits.low <= calibration_error(gaps(says, right)) <= limits.high
 
 
 def test_more_patients_are_surer_and_more_confidence_is_wider():
-    few, many = (
-        calibration_limits(gaps(*images(3, n, n, boast=0.2)[:2]), images(3, n, n)[2], confidence=0.95)
-        for n in (60, 600)
-    )
+    few, many = (limits_of(*images(3, n, n, boast=0.2)) for n in (60, 600))
     assert many.high - many.low < (few.high - few.low) / 2
     says, right, patients = images(5, boast=0.2)
-    narrow, wide = (calibration_limits(gaps(says, right), patients, confidence=level) for level in (0.8, 0.99))
+    narrow, wide = (limits_of(says, right, patients, level) for level in (0.8, 0.99))
     assert wide.low <= narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("patients", [400, 100])
+def test_of_an_honest_classifier_nothing_is_proven_and_of_a_boastful_one_something(patients):
+    honest = [limits_of(*images(seed, 400, patients)).low for seed in range(40)]
+    boastful = [limits_of(*images(seed, 400, patients, boast=0.15)).low for seed in range(40)]
+    # 2 of 40 are expected; 7 or more come by chance in 1 of 300 such tests, and the seeds are fixed.
+    assert sum(low > 0 for low in honest) < 7
+    assert sum(low > 0 for low in boastful) == 40
+
+
+def test_one_image_of_a_patient_or_five_alike_prove_the_same():
+    says, right, _ = images(8, 60, 60, boast=0.25)
+    alone = Patients(of=np.arange(60))
+    once = calibration_limits(gaps(says, right), says, alone, confidence=0.95)
+    rows = np.repeat(np.arange(60), 5)
+    copied = calibration_limits(gaps(says[rows], right[rows]), says[rows], Patients(of=rows), confidence=0.95)
+    assert copied.high == pytest.approx(once.high)
+    assert (copied.low > 0) == (once.low > 0)
 
 
 def test_one_patient_has_no_limits():
     says, right, _ = images(1)
     with pytest.raises(EvidenceError) as caught:
-        calibration_limits(gaps(says, right), Patients.named(["a"] * len(says)), confidence=0.95)
+        limits_of(says, right, Patients.named(["a"] * len(says)))
     assert caught.value.reason == "too_few_groups"

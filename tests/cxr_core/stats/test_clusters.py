@@ -1,18 +1,16 @@
 """Limits over patients: variances against statsmodels and Obuchowski's formula, laws, and no certainty from few."""
 
-import math
-
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import stats
 
 from cxr_core.errors import EvidenceError
 from cxr_core.stats.clusters import Patients, clustered_area, clustered_share, t_quantile
 from cxr_core.stats.intervals import wilson
-from cxr_core.stats.roc import auc_influence, delong_auc
+from cxr_core.stats.roc import auc_influence, delong_auc, newcombe_variance
 from tests.cxr_core.stats.test_roc import kernel_matrix
 
 IMAGES = st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=4, max_size=60)
@@ -113,13 +111,38 @@ def test_an_area_stays_inside_its_limits_and_below_certainty(seed, apart):
     patients = Patients.named([str(each // 2) for each in range(24)])
     influence = auc_influence(truth, score)
     value = delong_auc(truth, score, confidence=0.95).value
-    limits = clustered_area(value, influence, patients, positives=12, negatives=12, confidence=0.95)
+    alone = float((influence**2).sum())
+    limits = clustered_area(value, influence, patients, alone=alone, positives=12, negatives=12, confidence=0.95)
     assert 0 <= limits.low <= value <= limits.high <= 1
     assert limits.low < 1
-    if 0 < value < 1:
-        half = special.logit(limits.high) - special.logit(value)
-        wanted = t_quantile(0.95, 12) * math.sqrt(patients.variance(influence)) / (value * (1 - value))
-        assert half == pytest.approx(wanted, rel=1e-6)
+    if not 0 < value < 1:
+        return
+    variance, t = patients.variance(influence), t_quantile(0.95, 12)
+    for limit in (limits.low, limits.high):
+        # The score equation, with Hanley and McNeil's variance and one mean number of images a side.
+        q1, q2 = limit / (2 - limit), 2 * limit**2 / (1 + limit)
+        there = (limit * (1 - limit) + 11 * (q1 - limit**2) + 11 * (q2 - limit**2)) / 144
+        here = variance / newcombe_variance(value, 12, 12)
+        wanted = t * t * there * (0.85 * here + 0.15 * variance / alone)
+        assert (value - limit) ** 2 == pytest.approx(wanted, rel=1e-5, abs=1e-12)
+
+
+def test_an_area_of_many_images_has_the_limits_of_its_plain_variance():
+    rng = np.random.default_rng(4)
+    truth = np.arange(8000) < 4000
+    score = 1.5 * truth + rng.normal(size=8000)
+    influence, area = auc_influence(truth, score), delong_auc(truth, score, confidence=0.95)
+    limits = clustered_area(
+        area.value,
+        influence,
+        Patients(of=np.arange(8000)),
+        alone=float((influence**2).sum()),
+        positives=4000,
+        negatives=4000,
+        confidence=0.95,
+    )
+    assert limits.low == pytest.approx(area.low, abs=5e-4)
+    assert limits.high == pytest.approx(area.high, abs=5e-4)
 
 
 def test_a_patients_name_is_no_more_than_a_name():

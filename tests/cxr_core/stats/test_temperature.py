@@ -24,6 +24,10 @@ def images(seed, n=120, *, classes=3, boast=2.0):
     return temper(honest, 1 / boast), labels
 
 
+def mean_loss(probabilities, labels):
+    return log_losses(probabilities)[np.arange(len(labels)), labels].mean()
+
+
 @given(SEEDS, st.floats(0.5, 4.0))
 def test_the_temperature_is_the_one_that_another_optimiser_finds(seed, boast):
     probabilities, labels = images(seed, boast=boast)
@@ -35,23 +39,37 @@ def test_the_temperature_is_the_one_that_another_optimiser_finds(seed, boast):
         options={"xatol": 1e-9},
     )
     assert np.log(found) == pytest.approx(reference.x, abs=1e-4)
-    assert log_losses(temper(probabilities, found), labels).mean() <= reference.fun + 1e-9
+    assert mean_loss(temper(probabilities, found), labels) <= reference.fun + 1e-9
 
 
 def test_of_two_classes_it_is_logistic_regression_on_the_difference_of_scores_without_intercept():
     probabilities, labels = images(4, n=400, classes=2)
-    patients = Patients.named([str(number // 3) for number in range(400)])
     x = np.log(probabilities[:, 1] / probabilities[:, 0])
-    fit = sm.Logit(labels, x[:, None]).fit(
-        disp=False, cov_type="cluster", cov_kwds={"groups": patients.of, "use_correction": False}
-    )
+    fit = sm.Logit(labels, x[:, None]).fit(disp=False)
     found = fit_temperature(probabilities, labels)
     assert found == pytest.approx(1 / fit.params[0], rel=1e-6)
-    limits = temperature_limits(found, probabilities, labels, patients, confidence=0.95)
-    standard_error = np.log(limits.high / limits.low) / 2
-    few = patients.n / (patients.n - 1)
-    wanted = t_quantile(0.95, patients.n) * fit.bse[0] / fit.params[0] * np.sqrt(few)
-    assert standard_error == pytest.approx(wanted, rel=1e-4)
+    alone = Patients.named([str(number) for number in range(400)])
+    limits = temperature_limits(found, probabilities, labels, alone, confidence=0.95)
+    for slope in (1 / limits.low, 1 / limits.high):
+        # Rao's score test of that slope by statsmodels' own score and information, at the edge of refusal.
+        tested = sm.Logit(labels, x[:, None])
+        statistic = tested.score([slope])[0] ** 2 / -tested.hessian([slope])[0, 0]
+        assert statistic == pytest.approx(t_quantile(0.95, 400) ** 2 * 400 / 399, rel=1e-6)
+
+
+@given(SEEDS, st.floats(0.5, 4.0))
+def test_limits_hold_the_temperature_and_copies_of_a_patients_images_add_no_certainty(seed, boast):
+    probabilities, labels = images(seed, n=40, boast=boast)
+    try:
+        found = fit_temperature(probabilities, labels)
+    except EvidenceError:
+        return
+    alone = Patients.named([str(number) for number in range(40)])
+    once = temperature_limits(found, probabilities, labels, alone, confidence=0.95)
+    assert 0.05 <= once.low <= found <= once.high <= 20
+    rows = np.repeat(np.arange(40), 5)
+    copied = temperature_limits(found, probabilities[rows], labels[rows], Patients(of=rows), confidence=0.95)
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high), rel=1e-6)
 
 
 @given(SEEDS, st.floats(0.1, 10.0))
@@ -68,11 +86,10 @@ def test_the_likeliest_stays_the_likeliest_and_rows_sum_to_one(seed, temperature
 def test_one_changes_nothing_and_a_probability_of_nothing_has_a_finite_loss():
     probabilities, labels = images(1, n=10)
     np.testing.assert_allclose(temper(probabilities, 1.0), probabilities, atol=1e-15)
-    assert log_losses(probabilities, labels).mean() == pytest.approx(
-        metrics.log_loss(labels, probabilities, labels=[0, 1, 2])
-    )
-    (loss,) = log_losses(np.array([[0.0, 1.0, 0.0]]), np.array([0]))
+    assert mean_loss(probabilities, labels) == pytest.approx(metrics.log_loss(labels, probabilities, labels=[0, 1, 2]))
+    ((loss, *others),) = log_losses(np.array([[0.0, 1.0, 0.0]]))
     assert 700 < loss < 800
+    assert others == [0.0, loss]
 
 
 @pytest.mark.parametrize(
