@@ -41,6 +41,7 @@ def mirrors() -> Path:
     return Path(value)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook too, and without it may come first
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share a retrain, or the mirrors, together (``--dist loadgroup``)."""
     for item in items:
@@ -55,4 +56,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if apart := [
         item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
     ]:
-        pytest.exit(f"xdist does not keep groups together, e.g. {apart[0]}: install what constraints.txt names.", 4)
+        # Not pytest.exit: of that, a worker's controller shows an internal error of its own.
+        session.shouldfail = (
+            f"xdist does not keep groups together, e.g. {apart[0]}: install what constraints.txt names."
+        )
