@@ -68,7 +68,7 @@ class Bench:
         self.states = folder / "states"
         text = (ROOT / "params.yaml").read_text(encoding="utf-8")
         changes = {"architecture": options.architecture, "weights": "none", "epochs": 2, "batch_size": 8, "threads": 1}
-        self._params = read_params(text).train.model_copy(update={**changes, "precision": "fp32"})
+        self._params = read_params(text).train.replace(**changes, precision="fp32")
         random = np.random.default_rng(0)
         self._images = random.integers(0, 256, (40, 32, 32), dtype=np.uint8)
         self._labels = random.integers(0, 3, 40)
@@ -96,9 +96,7 @@ class Bench:
             "weights": "none",
             "constraints": "sha256:" + "c" * 64,
         }
-        asked |= {
-            name: self._params.model_copy(update=each) if name == "params" else each for name, each in changes.items()
-        }
+        asked |= {name: self._params.replace(**each) if name == "params" else each for name, each in changes.items()}
         return identity_of(train_key(**asked), device_name=device)
 
     def put_back(self) -> list[Path]:

@@ -59,15 +59,13 @@ def one(options: argparse.Namespace) -> dict[str, str]:
     from cxr_core.train.fold import train_fold
 
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    params = read_params(text).train.model_copy(
-        update={
-            "architecture": options.architecture,
-            "weights": "none",
-            "epochs": options.epochs,
-            "precision": options.precision,
-            "threads": options.threads,
-            "seed": options.seed,
-        }
+    params = read_params(text).train.replace(
+        architecture=options.architecture,
+        weights="none",
+        epochs=options.epochs,
+        precision=options.precision,
+        threads=options.threads,
+        seed=options.seed,
     )
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (options.images, options.size, options.size), dtype=np.uint8)

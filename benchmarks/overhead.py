@@ -94,7 +94,7 @@ def _bare(workspace: Path, fold: int | None, folder: Path) -> float:
 def _state_cost(folder: Path) -> float:
     """Seconds that one saved state of ResNet-34 adds to a training of two images."""
     params = read_params((Path(__file__).resolve().parents[1] / "params.yaml").read_text(encoding="utf-8")).train
-    params = params.model_copy(update={"weights": "none", "epochs": 1, "batch_size": 2, "precision": "fp32"})
+    params = params.replace(weights="none", epochs=1, batch_size=2, precision="fp32")
     images, rows = np.zeros((2, 32, 32), np.uint8), np.arange(2)
 
     def seconds(resumable: Resumable | None) -> float:

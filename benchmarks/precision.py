@@ -126,7 +126,7 @@ def _train(workspace: Path, scratch: Path, options: argparse.Namespace, *, seed:
             val_idx=np.empty(0, dtype=np.int64),
             test_idx=parts.test,
             fold=fold,
-            params=params.model_copy(update={"seed": seed, "precision": precision}),
+            params=params.replace(seed=seed, precision=precision),
             checkpoint_path=scratch / "model.safetensors",
             cache=scratch,
         )
@@ -140,7 +140,7 @@ def _train(workspace: Path, scratch: Path, options: argparse.Namespace, *, seed:
 def _params(workspace: Path, options: argparse.Namespace) -> TrainParams:
     text = (workspace / "params.yaml").read_text(encoding="utf-8")
     changes = {"architecture": options.architecture, "weights": "none", "epochs": options.epochs, "device": "cpu"}
-    return read_params(text).train.model_copy(update={**changes, "threads": options.threads})
+    return read_params(text).train.replace(**changes, threads=options.threads)
 
 
 def _report(options: argparse.Namespace, trained: list[Trained], groups: list[str]) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def _params(options: argparse.Namespace) -> TrainParams:
         "threads": options.threads,
         "seed": 0,
     }
-    return read_params(text).train.model_copy(update=changes)
+    return read_params(text).train.replace(**changes)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -123,8 +123,8 @@ def make_plan(run: Run) -> Plan:
         "folds": [fold.digest for fold in folds],
         "refit": refit.digest,
         **files,
-        "evaluate": run.params.evaluate.model_dump(mode="json"),
-        "explain": run.params.explain.model_dump(mode="json"),
+        "evaluate": run.params.evaluate.plain(),
+        "explain": run.params.explain.plain(),
         "protocol": run.params.split.protocol,
         "code": _code(run.path),
     }

@@ -92,9 +92,9 @@ def plan_pretraining(run: Run) -> Pretraining:
     device = resolve_device(train.device)
     parts: dict[str, Any] = {
         "images": digest_value([[row.sha256, row.label, row.group] for row in rows]),
-        "train": train.model_dump(mode="json"),
+        "train": train.plain(),
         "weights": weights_identity(train.weights, architecture=train.architecture, registry=initial_weights(run)),
-        "pretrain": run.params.pretrain.model_dump(mode="json"),
+        "pretrain": run.params.pretrain.plain(),
         "size": run.params.prepare.size,
         "device": device,
         "precision": resolve_precision(train.precision, device=device),
@@ -170,7 +170,7 @@ def _train(run: Run, plan: Pretraining, data: DataVersion, held: Held) -> tuple[
             val_idx=plan.validation,
             test_idx=plan.validation[:0],
             fold=None,
-            params=run.params.train.model_copy(update={"device": device, "precision": precision}),
+            params=run.params.train.replace(device=device, precision=precision),
             classes=plan.classes,
             checkpoint_path=held.folder / "model.safetensors",
             cache=run.home.weights_cache,

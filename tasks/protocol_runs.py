@@ -97,7 +97,7 @@ def open_protocols(run: Run, plans: Sequence[Planned], cohort: Mapping[str, Any]
     """Open the parent run, or go on with one that was stopped. Yields its id."""
     tracker, key, first = tracker_of(run.home), _key(run, plans), plans[0]
     tracker.end_orphans()
-    params = run.params.model_dump(mode="json", by_alias=True)
+    params = run.params.plain()
     params["split"] = {**params["split"], "protocol": ", ".join(each.protocol for each in plans)}
     described = dataclasses.replace(provenance(run, first.plan, first.data), protocol=params["split"]["protocol"])
     with tracker.run(
@@ -190,7 +190,7 @@ def _key(run: Run, plans: Sequence[Planned]) -> TrainKey:
             each.protocol: {"split": each.plan.split, "folds": [fold.digest for fold in each.plan.folds]}
             for each in plans
         },
-        "evaluate": run.params.evaluate.model_dump(mode="json"),
+        "evaluate": run.params.evaluate.plain(),
         "code": {path: digest for closure in closures for path, digest in closure.items()},
     }
     return TrainKey(digest=digest_value(parts), parts=parts)

@@ -74,7 +74,7 @@ def check_dealing(run: Run, protocols: Sequence[Protocol]) -> None:
     rows = read_cohort(run.path / COHORT_PATH)
     for protocol in protocols:
         try:
-            deal(rows, run.params.split.model_copy(update={"protocol": protocol}))
+            deal(rows, run.params.split.replace(protocol=protocol))
         except CohortError as error:
             hint = without_loso(protocols) if protocol == "loso" else error.hint
             raise CohortError(f"Protocol {protocol}: {error.message}", reason=error.reason, hint=hint) from error

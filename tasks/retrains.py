@@ -74,7 +74,7 @@ def open_retrain(run: Run, plan: Plan, data: DataVersion, cohort: Mapping[str, A
     """Open the parent run, or go on with one that was stopped: parameters, the cohort as its data. Yields its id."""
     tracker = tracker_of(run.home)
     tracker.end_orphans()
-    params = run.params.model_dump(mode="json", by_alias=True)
+    params = run.params.plain()
     with tracker.run(
         f"retrain {run.id}",
         kind="retrain",

@@ -140,7 +140,7 @@ def _train(work: _Work) -> Trained:
 
 def _as_named(params: TrainParams, key: TrainKey) -> TrainParams:
     """The parameters with what the key says ``auto`` came to, whatever it would come to where the fold is trained."""
-    return params.model_copy(update={name: key.parts[name] for name in ("device", "precision")})
+    return params.replace(device=key.parts["device"], precision=key.parts["precision"])
 
 
 def _check_weights(key: TrainKey, result: FoldResult) -> None:

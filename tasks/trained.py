@@ -99,7 +99,7 @@ def begin_run(run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | 
     key = plan.of(fold)
     tracker = tracker_of(run.home)
     kind = "refit" if fold is None else "fold"
-    params = {"train": run.params.train.model_dump(mode="json"), "size": run.params.prepare.size}
+    params = {"train": run.params.train.plain(), "size": run.params.prepare.size}
     log = tracker.begin(
         plan.name_of(fold),
         kind=kind,

@@ -66,7 +66,7 @@ def passes(pixels: Pixels) -> dict[str, float]:
     """Seconds of one epoch of ours by part: forward, backward, optimiser step, and the whole epoch."""
     network = _warm(pixels)
     spent = {"forward": 0.0, "backward": 0.0, "step": 0.0}
-    one = pixels.params.model_copy(update={"epochs": 1})
+    one = pixels.params.replace(epochs=1)
     rows = np.arange(len(pixels.images))
     with _stopwatch(network, spent):
         began = time.perf_counter()
@@ -116,7 +116,7 @@ def _warm(pixels: Pixels) -> nn.Module:
     params = pixels.params
     network = build(params.architecture, seed=0)
     rows = np.arange(min(len(pixels.images), params.batch_size))
-    one = params.model_copy(update={"epochs": 1})
+    one = params.replace(epochs=1)
     list(fit(network, pixels.images, pixels.labels, train_idx=rows, val_idx=None, params=one, order_seed=0))
     return network
 

@@ -18,8 +18,8 @@ import pickle
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -29,7 +29,7 @@ from cxr_core.errors import SettingError
 from cxr_core.ingest.faults import DecoderFault
 from cxr_core.ingest.pool_worker import TIMEOUT_SIGNALS, Answer, Begun, Limits, serve
 
-__all__ = ["Died", "Limits", "map_in_order", "processors"]
+__all__ = ["Died", "Limits", "head_start", "map_in_order", "processors"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,16 +73,22 @@ def map_in_order(
     Raises:
         SettingError: Workers cannot start (``workers_cannot_start``).
     """
-    step = max(1, min(_CHUNK_ITEMS, len(items) // (4 * workers)))
-    crew = _Crew(function, items, step=step, size=workers, limits=limits or Limits())
+    if items:
+        with head_start(function, workers=workers, limits=limits) as mapped:
+            yield from mapped(items)
+
+
+@contextmanager
+def head_start(
+    function: Callable[[T], R], *, workers: int, limits: Limits | None = None
+) -> Generator[Callable[[Sequence[T]], Iterator[R | Died]]]:
+    """Start a worker now, for items that are found meanwhile; what is given maps them, once, as ``map_in_order`` does.
+
+    A worker takes half a second to load its libraries.
+    """
+    crew = _Crew(function, size=workers, limits=limits or Limits())
     try:
-        for place in range(len(items)):
-            answer, value = crew.first_answer(place, ahead=step * workers * _AHEAD_CHUNKS)
-            if answer is Answer.DIED:
-                answer, value = crew.second_answer(place)
-            if answer is Answer.RAISED:
-                raise value
-            yield Died(reason=value) if answer is Answer.DIED else value
+        yield crew.map_in_order
     finally:
         crew.end()
 
@@ -108,17 +114,30 @@ class _Worker:
 class _Crew:
     """The workers, the chunks that nobody has been given yet, and the answers that nobody has asked for yet."""
 
-    def __init__(
-        self, function: Callable[[Any], Any], items: Sequence[Any], *, step: int, size: int, limits: Limits
-    ) -> None:
+    def __init__(self, function: Callable[[Any], Any], *, size: int, limits: Limits) -> None:
         self._pickled = pickle.dumps(function)
-        self._items, self._limits = items, limits
-        self._chunks = deque(range(start, min(start + step, len(items))) for start in range(0, len(items), step))
+        self._size, self._limits = size, limits
+        self._items: Sequence[Any] = ()
+        self._chunks: deque[range] = deque()
         self._answers: dict[int, tuple[Answer, Any]] = {}
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
-        for _ in range(min(size, len(self._chunks))):
+        self._start()
+
+    def map_in_order(self, items: Sequence[Any]) -> Iterator[Any]:
+        """Yield what comes of each item; with other workers beside the first, where there is work for them."""
+        step = max(1, min(_CHUNK_ITEMS, len(items) // (4 * self._size)))
+        self._items = items
+        self._chunks.extend(range(start, min(start + step, len(items))) for start in range(0, len(items), step))
+        for _ in range(len(self._workers), min(self._size, len(self._chunks))):
             self._start()
+        for place in range(len(items)):
+            answer, value = self.first_answer(place, ahead=step * self._size * _AHEAD_CHUNKS)
+            if answer is Answer.DIED:
+                answer, value = self.second_answer(place)
+            if answer is Answer.RAISED:
+                raise value
+            yield Died(reason=value) if answer is Answer.DIED else value
 
     def first_answer(self, place: int, *, ahead: int) -> tuple[Answer, Any]:
         """What came of an item, while idle workers get chunks that begin less than ``ahead`` places behind it."""

@@ -9,9 +9,11 @@ of a patient there is the keyed digest that records hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,11 +24,11 @@ from cxr_core.imaging.faults import ImageFault
 from cxr_core.imaging.hashing import THUMBNAIL_PIXELS
 from cxr_core.ingest.examine import Examined, Facts, Task, Unusable, examine, keep_again
 from cxr_core.ingest.key import key_identity
-from cxr_core.ingest.pool import Died, map_in_order
+from cxr_core.ingest.pool import Died, head_start, map_in_order
 from cxr_core.ingest.standing import Standing
 from cxr_core.memo import Memo, memo_key, recipe
 
-__all__ = ["CODE", "LIBRARIES", "outcomes"]
+__all__ = ["CODE", "LIBRARIES", "examiners", "outcomes"]
 
 CODE = ("digests.py", "imaging", "ingest/examine.py", "ingest/recall.py")
 """What makes an outcome of a file's bytes; a change here makes the memo's outcomes strangers."""
@@ -42,7 +44,14 @@ _HANDS, _SHARE = 2, 64
 _MOMENTARY = frozenset({ImageFault.DECODER_FAILED.value})
 
 
-def outcomes(tasks: Sequence[Task], *, memo: Memo, workers: int, standing: Standing | None = None) -> Iterator[Outcome]:
+def outcomes(
+    tasks: Sequence[Task],
+    *,
+    memo: Memo,
+    workers: int,
+    standing: Standing | None = None,
+    begun: Callable[[Sequence[Task]], Iterator[Outcome]] | None = None,
+) -> Iterator[Outcome]:
     """What ``examine`` gives for each task, in order.
 
     Args:
@@ -50,17 +59,19 @@ def outcomes(tasks: Sequence[Task], *, memo: Memo, workers: int, standing: Stand
         memo: Outcomes of earlier runs, and where this one's are kept.
         workers: Processes for the files that are not known.
         standing: What an earlier run kept: a known file that is there, byte for byte, stays and is not kept again.
+        begun: What ``examiners`` gave; None starts workers once it is known that they have something to do.
 
     Raises:
         SourceError: A file's bytes are not the listed ones any more.
         SettingError: Workers cannot start.
     """
+    examined = begun or partial(map_in_order, examine, workers=workers)
     if not memo.is_on or not tasks:
-        yield from map_in_order(examine, tasks, workers=workers)
+        yield from examined(tasks)
         return
     keys = _keys(tasks)
     known = _known(tasks, keys, memo)
-    fresh = map_in_order(examine, [task for place, task in enumerate(tasks) if place not in known], workers=workers)
+    fresh = examined([task for place, task in enumerate(tasks) if place not in known])
     with ThreadPoolExecutor(max_workers=_HANDS + 1) as hands:
         # In a hand of its own, so that workers start while known files are kept.
         first = hands.submit(next, fresh, None)
@@ -69,6 +80,11 @@ def outcomes(tasks: Sequence[Task], *, memo: Memo, workers: int, standing: Stand
             yield from _told(_in_order(tasks, known, kept, _after(first, fresh)), keys, known, memo)
         finally:
             hands.shutdown(cancel_futures=True)
+
+
+def examiners(workers: int) -> AbstractContextManager[Callable[[Sequence[Task]], Iterator[Outcome]]]:
+    """A worker that starts now and is ready when ``outcomes`` has tasks for it and others."""
+    return head_start(examine, workers=workers)
 
 
 def _after(first: Future[Outcome | None], others: Iterator[Outcome]) -> Iterator[Outcome]:

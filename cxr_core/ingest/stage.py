@@ -8,7 +8,8 @@ remote: no bytes that could not be looked at, and of a patient a keyed digest
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,9 +27,9 @@ from cxr_core.ingest.faults import DecoderFault
 from cxr_core.ingest.key import check_key
 from cxr_core.ingest.layout import Candidate, Layout, Tree
 from cxr_core.ingest.listing import list_source
-from cxr_core.ingest.pins import PINS_PATH, check_pin, read_pins
+from cxr_core.ingest.pins import PINS_PATH, Pin, check_pin, read_pins
 from cxr_core.ingest.pool import Died, processors
-from cxr_core.ingest.recall import outcomes
+from cxr_core.ingest.recall import Outcome, examiners, outcomes
 from cxr_core.ingest.record import Exclusion, Quarantined, Record, image_name, write_rows
 from cxr_core.ingest.standing import Standing, begun
 from cxr_core.memo import Memo
@@ -81,19 +82,26 @@ def run(
     raw = workspace / "data" / "raw"
     partial, standing = begun(raw / source), Standing(raw / source)
     if source in params.ingest.sources:
-        tree = _checked_tree(source, workspace=workspace, address=address, patient_key=patient_key)
-        layout = CONNECTORS[source](tree)
+        pin = _pin(source, workspace=workspace, patient_key=patient_key)
         held = (quarantine or workspace / ".cxr" / "quarantine").absolute() / source
-        summary = _fill(
-            partial,
-            tree,
-            layout,
-            patient_key=patient_key,
-            quarantine=held,
-            memo=memo or Memo(None),
-            standing=standing,
-            progress=progress,
-        )
+        with ExitStack() as stack:
+            # What was pinned when the folder was made is decoded; else a decoder starts while the source is listed.
+            news = pin is not None and pin.revision != standing.pin
+            begun_early = stack.enter_context(examiners(processors())) if news else None
+            listing = list_source(address)
+            check_pin(source, pin, listing)
+            tree = Tree(source=source, root=address, listing=listing)
+            summary = _fill(
+                partial,
+                tree,
+                CONNECTORS[source](tree),
+                patient_key=patient_key,
+                quarantine=held,
+                memo=memo or Memo(None),
+                standing=standing,
+                begun_early=begun_early,
+                progress=progress,
+            )
     else:
         summary = _write(
             partial, source, records=[], thumbnails=[], exclusions=[], quarantined=[], pin=None, named=0, others=0
@@ -102,7 +110,7 @@ def run(
     return summary
 
 
-def _checked_tree(source: Source, *, workspace: Path, address: Path, patient_key: bytes) -> Tree:
+def _pin(source: Source, *, workspace: Path, patient_key: bytes) -> Pin | None:
     pins = workspace / PINS_PATH
     if not pins.is_file():
         raise SourceError(
@@ -110,9 +118,7 @@ def _checked_tree(source: Source, *, workspace: Path, address: Path, patient_key
         )
     text = pins.read_text(encoding="utf-8")
     check_key(text, patient_key)
-    listing = list_source(address)
-    check_pin(source, read_pins(text)[source], listing)
-    return Tree(source=source, root=address, listing=listing)
+    return read_pins(text)[source]
 
 
 def _fill(
@@ -124,6 +130,7 @@ def _fill(
     quarantine: Path,
     memo: Memo,
     standing: Standing,
+    begun_early: Callable[[Sequence[Task]], Iterator[Outcome]] | None,
     progress: Progress | None,
 ) -> dict[str, Any]:
     candidates = sorted(layout.candidates, key=lambda candidate: candidate.path)
@@ -142,7 +149,7 @@ def _fill(
     thumbnails: list[np.ndarray] = []
     quarantined: list[Quarantined] = []
     named = 0
-    found = outcomes(tasks, memo=memo, workers=processors(), standing=standing)
+    found = outcomes(tasks, memo=memo, workers=processors(), standing=standing, begun=begun_early)
     for done, (candidate, outcome) in enumerate(zip(candidates, found, strict=True), 1):
         match outcome:
             case Examined():

@@ -11,6 +11,7 @@ no run cache, from which workspaces share what one of them made.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ class Standing:
         found = _walk(self._root) if place.is_dir() and not place.is_symlink() else ()
         self._plain = frozenset(path for path, item in found if item.is_file(follow_symlinks=False))
         self._kept: set[str] = set()
+        self.pin = _pin(place)
+        """What the source was pinned at when the folder was made; None where no folder says so."""
 
     def keeps(self, path: str, sha256: str) -> bool:
         """Whether a plain file of these bytes stands at a path; if so, it stays. May be asked by several threads."""
@@ -73,6 +76,14 @@ class Standing:
             shutil.rmtree(self._place, ignore_errors=True)
         partial.rename(self._place)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _pin(place: Path) -> str | None:
+    # A hint of what there will be to do, so no fault of the file is one of the run.
+    try:
+        return json.loads((place / "summary.json").read_bytes())["pin"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _partial(place: Path) -> Path:

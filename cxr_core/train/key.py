@@ -93,7 +93,7 @@ def train_key(
         package: Folder of ``cxr_core``; None is the one that runs.
     """
     # Left out of the parameters are those that have a part of their own, which says what they came to.
-    chosen = params.model_dump(mode="json", exclude={"weights", "device", "precision"})
+    chosen = {name: value for name, value in params.plain().items() if name not in ("weights", "device", "precision")}
     parts: dict[str, Any] = {
         "schema": SCHEMA,
         "train": _rows(images, labels, train_idx),

@@ -63,7 +63,7 @@ def test_a_stage_depends_on_the_data_before_it(stage: str) -> None:
 def test_a_stage_reads_its_own_section_of_the_parameters(stage: str) -> None:
     sections = [name for name in DVC[stage]["params"] if isinstance(name, str)]
     assert sections == [stage]
-    assert stage in Params.model_fields
+    assert stage in Params.__struct_fields__
 
 
 @pytest.mark.parametrize("stage", sorted(OUTPUTS))

@@ -77,8 +77,8 @@ def test_a_retrain_whose_model_was_never_registered_is_not_taken_for_whole(own: 
 def test_a_refit_after_folds_that_may_stop_early_is_named_by_them(run: Run) -> None:
     plan = make_plan(run)
     assert plan.refit.parts["follows"] == []
-    stopping = run.params.train.model_copy(update={"patience": 1})
-    early = make_plan(dataclasses.replace(run, params=run.params.model_copy(update={"train": stopping})))
+    stopping = run.params.train.replace(patience=1)
+    early = make_plan(dataclasses.replace(run, params=run.params.replace(train=stopping)))
     assert early.refit.parts["follows"] == [fold.digest for fold in early.folds]
     kept = [
         Trained(fold=fold, run_id="", reused=False, key="", epochs=epochs, n=1, correct=1)

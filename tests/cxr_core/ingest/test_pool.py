@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from cxr_core.ingest.faults import DecoderFault
-from cxr_core.ingest.pool import Died, Limits, map_in_order, processors
+from cxr_core.ingest.pool import Died, Limits, head_start, map_in_order, processors
 from tests.cxr_core.ingest.work import (
     complain,
     die_at_seven_and_forty,
@@ -31,6 +31,11 @@ MIB = 1024 * 1024
 DEAD, LATE, FULL = (Died(reason=fault) for fault in DecoderFault)
 
 
+def _workers() -> list[psutil.Process]:
+    # multiprocessing's resource tracker is a child, too.
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_come_in_the_items_order(workers):
     assert list(map_in_order(double, range(50), workers=workers)) == [2 * n for n in range(50)]
@@ -42,6 +47,20 @@ def test_more_workers_than_items_are_not_started():
 
 def test_no_items_start_no_worker():
     assert list(map_in_order(double, [], workers=2)) == []
+
+
+@pytest.mark.parametrize("items", [range(1), range(50)])
+def test_a_worker_that_started_first_maps_items_found_later(items):
+    with head_start(double, workers=3) as mapped:
+        assert len(_workers()) == 1
+        assert list(mapped(items)) == [2 * n for n in items]
+    assert not _workers()
+
+
+def test_a_worker_that_started_for_nothing_is_ended():
+    with head_start(double, workers=3):
+        (worker,) = _workers()
+    assert not worker.is_running()
 
 
 @pytest.mark.timeout(120)
@@ -115,8 +134,7 @@ def test_workers_take_one_thread_and_leave_no_core():
 def test_a_consumer_may_stop_early_and_no_worker_stays():
     outcomes = map_in_order(double, range(40), workers=2)
     assert next(outcomes) == 0
-    here = psutil.Process()
-    workers = [child for child in here.children() if "spawn_main" in " ".join(child.cmdline())]
+    workers = _workers()
     assert len(workers) >= 2
     outcomes.close()
     gc.collect()
@@ -129,7 +147,7 @@ def test_a_slow_consumer_bounds_what_waits(tmp_path):
     assert next(outcomes) == "well"
     time.sleep(0.5)
     # White box on purpose: that memory stays flat at any number of items is this bound.
-    waiting = outcomes.gi_frame.f_locals["crew"]._answers
+    waiting = outcomes.gi_frame.f_locals["mapped"].__self__._answers
     assert len(waiting) <= 16 * 9
     assert list(outcomes) == ["well"] * 1999
 

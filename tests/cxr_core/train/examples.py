@@ -23,4 +23,4 @@ _TINY = {
 
 def params_of(**changes: Any) -> TrainParams:
     """``train`` of params.yaml for a small network on one thread, with changes."""
-    return TrainParams.model_validate(read_params(_TEXT).train.model_dump() | _TINY | changes)
+    return read_params(_TEXT).train.replace(**(_TINY | changes))

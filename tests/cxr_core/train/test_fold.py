@@ -56,7 +56,7 @@ def test_the_folds_number_orders_the_images_and_callbacks_see_every_epoch_and_st
     epochs: list[EpochResult] = []
     steps: list[Progress] = []
     # Three batches, so that the order shows in the weights of one epoch.
-    changes = {"params": PARAMS.model_copy(update={"epochs": 1, "batch_size": 3})}
+    changes = {"params": PARAMS.replace(epochs=1, batch_size=3)}
     one = _train(tmp_path / "one", on_epoch=epochs.append, on_step=steps.append, **changes)
     other = _train(tmp_path / "other", fold=1, **changes)
     assert tuple(epochs) == one.epochs
@@ -71,7 +71,7 @@ def test_a_refit_trains_on_all_and_predicts_nothing(tmp_path: Path) -> None:
         val_idx=NO_ROWS,
         test_idx=NO_ROWS,
         fold=None,
-        params=PARAMS.model_copy(update={"epochs": 1}),
+        params=PARAMS.replace(epochs=1),
     )
     assert refit.fold is None
     assert refit.predictions.shape == (0, 3)

@@ -56,7 +56,7 @@ def test_equal_inputs_have_equal_keys() -> None:
 
 
 def _set(**changes: Any) -> TrainParams:
-    return PARAMS.model_copy(update=changes)
+    return PARAMS.replace(**changes)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_every_row_is_in_one_batch_in_order_and_no_batch_has_one(n: int, batch_s
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_two_trainings_are_equal_to_the_last_bit(precision: str) -> None:
-    params = PARAMS.model_copy(update={"precision": precision})
+    params = PARAMS.replace(precision=precision)
     one, other = SmallNetwork(), SmallNetwork()
     first, second = _fit(one, params=params), _fit(other, params=params)
     assert equal_states(one, other)
@@ -50,7 +50,7 @@ def test_two_trainings_are_equal_to_the_last_bit(precision: str) -> None:
 
 
 def test_two_trainings_of_a_resnet_on_two_threads_are_equal_to_the_last_bit() -> None:
-    params = PARAMS.model_copy(update={"threads": 2, "epochs": 1})
+    params = PARAMS.replace(threads=2, epochs=1)
     one, other = build("resnet18", seed=1), build("resnet18", seed=1)
     _fit(one, params=params, train_idx=TRAIN[:16], val_idx=None)
     torch.rand(5)  # whatever the caller draws in between
@@ -90,7 +90,7 @@ def test_it_computes_what_the_textbook_loop_computes() -> None:
 
 
 def test_it_learns_what_can_be_learnt() -> None:
-    results = _fit(SmallNetwork(), params=PARAMS.model_copy(update={"epochs": 15, "learning_rate": 0.05}))
+    results = _fit(SmallNetwork(), params=PARAMS.replace(epochs=15, learning_rate=0.05))
     assert [result.epoch for result in results] == list(range(1, 16))
     assert results[-1].train_loss < 0.3 < results[0].train_loss
     assert results[-1].error_rate == 0.0
@@ -106,7 +106,7 @@ def test_validation_images_do_not_move_the_weights() -> None:
 
 
 def test_a_lone_last_image_trains_a_network_whose_batch_norm_needs_two() -> None:
-    params = PARAMS.model_copy(update={"epochs": 1, "batch_size": 4})
+    params = PARAMS.replace(epochs=1, batch_size=4)
     (result,) = _fit(build("resnet18", seed=0), params=params, train_idx=np.arange(5), val_idx=None)
     assert np.isfinite(result.train_loss)
 
@@ -133,7 +133,7 @@ def test_the_callers_random_state_threads_and_switches_are_untouched_at_every_re
     threads = torch.get_num_threads()
     torch.manual_seed(3)
     expected = torch.random.get_rng_state()
-    params = PARAMS.model_copy(update={"threads": threads + 1})
+    params = PARAMS.replace(threads=threads + 1)
     for _ in fit(SmallNetwork(), IMAGES, LABELS, train_idx=TRAIN, val_idx=VALIDATION, params=params, order_seed=1):
         assert torch.get_num_threads() == threads
         assert not torch.are_deterministic_algorithms_enabled()
