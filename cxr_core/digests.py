@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ def digest_bytes(data: bytes) -> str:
 def digest_file(path: Path | str) -> str:
     """``sha256:<hex>`` of a file's bytes, read in chunks of 64 KiB."""
     state = hashlib.sha256()
-    # Where there are thousands of small files, a Path for each and a buffer for each are a third of the time.
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        while chunk := file.read(_CHUNK_BYTES):
+    # Where there are thousands of small files, a Path and a file object for each are a third of the time.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while chunk := os.read(file, _CHUNK_BYTES):
             state.update(chunk)
+    finally:
+        os.close(file)
     return "sha256:" + state.hexdigest()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-__all__ = ["faults_of"]
+__all__ = ["faults_of", "plain"]
 
 
 def faults_of(found: Any, kind: Any, path: str = "") -> Iterator[str]:
@@ -19,7 +19,8 @@ def faults_of(found: Any, kind: Any, path: str = "") -> Iterator[str]:
         path: Dotted path of ``found``; "" at the top.
     """
     if isinstance(found, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        faults = list(_faults_by_key(found, get_type_hints(kind, include_extras=True), path))
+        needed = [field.name for field in msgspec.structs.fields(kind) if field.required]
+        faults = list(_faults_by_key(found, get_type_hints(kind, include_extras=True), path, needed))
         if not faults and path:
             # A section whose keys all hold one by one may still break a rule between them.
             try:
@@ -29,7 +30,7 @@ def faults_of(found: Any, kind: Any, path: str = "") -> Iterator[str]:
         yield from faults
     elif isinstance(found, dict) and get_origin(kind) is dict:
         keys, values = get_args(kind)
-        yield from _faults_by_key(found, dict.fromkeys(get_args(keys), values), path, all_needed=False)
+        yield from _faults_by_key(found, dict.fromkeys(get_args(keys), values), path, ())
     else:
         try:
             msgspec.convert(found, kind)
@@ -42,12 +43,11 @@ def faults_of(found: Any, kind: Any, path: str = "") -> Iterator[str]:
 
 
 def _faults_by_key(
-    found: dict[str, Any], kinds: Mapping[str, Any], path: str, *, all_needed: bool = True
+    found: dict[str, Any], kinds: Mapping[str, Any], path: str, needed: Collection[str]
 ) -> Iterator[str]:
     within = f"{path}." if path else ""
     yield from (f"{within}{name}: no such key" for name in found if name not in kinds)
-    if all_needed:
-        yield from (f"{within}{name}: missing" for name in kinds if name not in found)
+    yield from (f"{within}{name}: missing" for name in needed if name not in found)
     for name in kinds:
         if name in found:
             yield from faults_of(found[name], kinds[name], f"{within}{name}")
@@ -58,3 +58,17 @@ def _choices(kind: Any) -> tuple[Any, ...]:
     if get_origin(kind) is Literal:
         return get_args(kind)
     return tuple(choice for part in get_args(kind) for choice in _choices(part))
+
+
+def plain(node: Any) -> Any:
+    """What ruamel loaded, without its own node types, so that strict types hold."""
+    if isinstance(node, Mapping):
+        return {str(key): plain(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [plain(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node

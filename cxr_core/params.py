@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from cxr_core.classes import CLASSES, SOURCES, ClassSlug, Source
 from cxr_core.errors import ParamsError
-from cxr_core.faults import faults_of
+from cxr_core.faults import faults_of, plain
 
 __all__ = [
     "Architecture",
@@ -234,24 +234,10 @@ def _loaded(text: str) -> Any:
 
 
 def _checked(data: Any) -> Params:
-    plain = _plain(data)
-    if faults := list(faults_of(plain, Params)):
+    values = plain(data)
+    if faults := list(faults_of(values, Params)):
         raise _refusal(faults)
-    return msgspec.convert(plain, Params)
-
-
-def _plain(node: Any) -> Any:
-    """ruamel's node types as plain Python, so that strict types hold."""
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
-        return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+    return msgspec.convert(values, Params)
 
 
 def _refusal(faults: list[str]) -> ParamsError:

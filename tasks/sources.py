@@ -237,7 +237,7 @@ def _failed(error: CxrError, *, upstream: bool = False) -> dict[str, str]:
 
 
 def _summary(pin: Pin | None) -> dict[str, Any] | None:
-    return None if pin is None else pin.model_dump()
+    return None if pin is None else pin.plain()
 
 
 def _asked(names: Sequence[str]) -> list[Source]:

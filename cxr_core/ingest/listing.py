@@ -26,8 +26,8 @@ PHANTOM_MARKER = "PHANTOM.txt"
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm", ".gif", ".bmp", ".tif", ".tiff", ".webp"})
 
 _NOT_THE_SOURCES = frozenset({"__MACOSX"})
-# Hashing waits for the disk more than for the processor.
-_THREADS = 4
+# One waits for the disk while another hashes; more get in each other's way where the files are in memory.
+_THREADS = 2
 # Files at a time a thread: handing over a small one alone takes longer than hashing it.
 _SHARE = 64
 # Published layouts have at most six; a path of thousands cannot be opened.

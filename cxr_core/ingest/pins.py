@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Any, Literal, Self, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import msgspec
+from msgspec import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import ScalarNode
@@ -18,6 +19,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from cxr_core.classes import SOURCES, Source
 from cxr_core.errors import SourceError
+from cxr_core.faults import faults_of, plain
 from cxr_core.ingest.listing import Listing
 
 __all__ = [
@@ -38,7 +40,7 @@ PINS_PATH = "data/sources.lock.yaml"
 Kind = Literal["folder", "git", "https", "s3", "kaggle"]
 
 
-class Pin(BaseModel):
+class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a source was when it was pinned.
 
     Attributes:
@@ -52,26 +54,24 @@ class Pin(BaseModel):
         synthetic: Whether the source is marked as phantoms.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     kind: Kind
     upstream: str = ""
-    revision: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    files: int = Field(ge=1)
-    bytes: int = Field(ge=0)
+    revision: Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
+    files: Annotated[int, Meta(ge=1)]
+    bytes: Annotated[int, Meta(ge=0)]
     licence: str
     synthetic: bool
 
-    @field_validator("upstream")
-    @classmethod
-    def _folders_have_none(cls, upstream: str) -> str:
-        return "" if upstream == "folder" else upstream
-
-    @model_validator(mode="after")
-    def _kinds_agree(self) -> Self:
+    def __post_init__(self) -> None:
+        """Check that kind and upstream agree; a folder has no upstream."""
+        if self.upstream == "folder":
+            msgspec.structs.force_setattr(self, "upstream", "")
         if kind_of(self.upstream) != self.kind:
             raise ValueError(f"kind {self.kind} and upstream {self.upstream!r} do not agree")
-        return self
+
+    def plain(self) -> dict[str, Any]:
+        """Text, numbers and truth values by name, as the lock file and JSON hold them."""
+        return msgspec.to_builtins(self)
 
 
 def kind_of(upstream: str) -> Kind:
@@ -117,17 +117,11 @@ def read_pins(text: str) -> dict[Source, Pin | None]:
     Raises:
         SourceError: The text is no lock file; every fault is listed with its dotted path.
     """
-    sources = _loaded(text)["sources"]
-    pins: dict[Source, Pin | None] = {}
-    faults: list[str] = []
-    for source in SOURCES:
-        try:
-            pins[source] = None if sources[source] is None else Pin.model_validate(dict(sources[source]))
-        except (ValidationError, TypeError, ValueError) as error:
-            faults.append(f"sources.{source}: {' '.join(str(error).split())}")
-    if faults:
+    sources = plain(_loaded(text)["sources"])
+    held = [source for source in SOURCES if sources[source] is not None]
+    if faults := [fault for source in held for fault in faults_of(sources[source], Pin, f"sources.{source}")]:
         raise _refusal("; ".join(faults))
-    return pins
+    return {source: msgspec.convert(sources[source], Pin) if source in held else None for source in SOURCES}
 
 
 def with_pin(text: str, source: Source, pin: Pin) -> str:
@@ -138,7 +132,7 @@ def with_pin(text: str, source: Source, pin: Pin) -> str:
     """
     data = _loaded(text)
     # A folder's pin has no upstream, as pins had before there were others: its text, which DVC compares, stays.
-    data["sources"][source] = {key: value for key, value in pin.model_dump().items() if value or key != "upstream"}
+    data["sources"][source] = {key: value for key, value in pin.plain().items() if value or key != "upstream"}
     return _dumped(data)
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from cxr_core.classes import SOURCES
@@ -204,8 +205,8 @@ def test_a_pin_that_another_hand_moved_meanwhile_is_not_overwritten(
     order = sources._Order(
         root=pinned.clone, where=sources.home(pinned.clone), limit=0, named=True, accept=False, dry_run=False
     )
-    mine = standing.model_copy(update={"revision": "sha256:" + "1" * 64})
-    theirs = standing.model_copy(update={"revision": "sha256:" + "2" * 64})
+    mine = msgspec.structs.replace(standing, revision="sha256:" + "1" * 64)
+    theirs = msgspec.structs.replace(standing, revision="sha256:" + "2" * 64)
     sources._move("sirm", order, standing, theirs)
     with pytest.raises(sources.SourceError) as caught:
         sources._move("sirm", order, standing, mine)
