@@ -36,8 +36,6 @@ Verb = Callable[..., dict[str, Any]]
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with 0, 1 (refused) or 2 (words that no verb knows)."""
     gc.set_threshold(_NEW_OBJECTS)
-    # pydantic else looks through every installed package for plug-ins, at each start.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     options = vars(_parser().parse_args(argv))
     verb, as_json = options.pop("verb"), options.pop("json")
     try:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import msgspec
 
-__all__ = ["faults_of", "plain"]
+__all__ = ["Checked", "faults_of", "plain"]
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values that a person may have written: every key is known, and none changes later."""
+
+    def plain(self) -> dict[str, Any]:
+        """Dicts, lists, numbers and text: what JSON holds."""
+        return msgspec.to_builtins(self)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values, of which only the rules between keys are checked."""
+        return msgspec.structs.replace(self, **changes)
 
 
 def faults_of(found: Any, kind: Any, path: str = "") -> Iterator[str]:
@@ -21,12 +33,12 @@ def faults_of(found: Any, kind: Any, path: str = "") -> Iterator[str]:
     if isinstance(found, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         needed = [field.name for field in msgspec.structs.fields(kind) if field.required]
         faults = list(_faults_by_key(found, get_type_hints(kind, include_extras=True), path, needed))
-        if not faults and path:
-            # A section whose keys all hold one by one may still break a rule between them.
+        if not faults:
+            # Keys that all hold one by one may still break a rule between them.
             try:
                 msgspec.convert(found, kind)
             except msgspec.ValidationError as error:
-                faults = [f"{path}.{error}"]
+                faults = [f"{_within(path)}{error}"]
         yield from faults
     elif isinstance(found, dict) and get_origin(kind) is dict:
         keys, values = get_args(kind)
@@ -45,12 +57,16 @@ def faults_of(found: Any, kind: Any, path: str = "") -> Iterator[str]:
 def _faults_by_key(
     found: dict[str, Any], kinds: Mapping[str, Any], path: str, needed: Collection[str]
 ) -> Iterator[str]:
-    within = f"{path}." if path else ""
+    within = _within(path)
     yield from (f"{within}{name}: no such key" for name in found if name not in kinds)
     yield from (f"{within}{name}: missing" for name in needed if name not in found)
     for name in kinds:
         if name in found:
             yield from faults_of(found[name], kinds[name], f"{within}{name}")
+
+
+def _within(path: str) -> str:
+    return f"{path}." if path else ""
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:

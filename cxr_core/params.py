@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from cxr_core.classes import CLASSES, SOURCES, ClassSlug, Source
 from cxr_core.errors import ParamsError
-from cxr_core.faults import faults_of, plain
+from cxr_core.faults import Checked, faults_of, plain
 
 __all__ = [
     "Architecture",
@@ -59,24 +59,14 @@ Protocol = Literal["paper", "batches", "grouped", "loso"]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    def plain(self) -> dict[str, Any]:
-        """Dicts, lists, numbers and text: what JSON holds."""
-        return msgspec.to_builtins(self)
-
-    def replace(self, **changes: Any) -> Self:
-        """A copy with other values, of which only the rules between keys are checked."""
-        return msgspec.structs.replace(self, **changes)
-
-
-class IngestParams(_Section, frozen=True):
+class IngestParams(Checked, frozen=True):
     """What is read."""
 
     sources: Annotated[tuple[Source, ...], Meta(min_length=1)]
     max_relabelled: Annotated[float, Meta(ge=0, le=1)]
 
 
-class CurateParams(_Section, frozen=True):
+class CurateParams(Checked, frozen=True):
     """What becomes the cohort."""
 
     quota: dict[ClassSlug, Annotated[int, Meta(ge=1)] | None]
@@ -93,13 +83,13 @@ class CurateParams(_Section, frozen=True):
             raise ValueError(f"preference: name each of {', '.join(SOURCES)} once")
 
 
-class PrepareParams(_Section, frozen=True):
+class PrepareParams(Checked, frozen=True):
     """What the network sees."""
 
     size: Annotated[int, Meta(ge=32, le=1024)]
 
 
-class SplitParams(_Section, frozen=True):
+class SplitParams(Checked, frozen=True):
     """Who tests whom."""
 
     protocol: Protocol
@@ -108,7 +98,7 @@ class SplitParams(_Section, frozen=True):
     seed: Seed
 
 
-class TrainParams(_Section, frozen=True):
+class TrainParams(Checked, frozen=True):
     """How a fold is trained."""
 
     architecture: Architecture
@@ -135,14 +125,14 @@ class TrainParams(_Section, frozen=True):
             )
 
 
-class PretrainParams(_Section, frozen=True):
+class PretrainParams(Checked, frozen=True):
     """What a backbone learns from beside the parameters of ``train``."""
 
     validation: Annotated[float, Meta(gt=0, le=0.5)]
     seed: Seed
 
 
-class EvaluateParams(_Section, frozen=True):
+class EvaluateParams(Checked, frozen=True):
     """How sure the figures are."""
 
     confidence: Annotated[float, Meta(gt=0.5, lt=1)]
@@ -150,13 +140,13 @@ class EvaluateParams(_Section, frozen=True):
     seed: Seed
 
 
-class ExplainParams(_Section, frozen=True):
+class ExplainParams(Checked, frozen=True):
     """How much is shown."""
 
     panels: Annotated[int, Meta(ge=1, le=64)]
 
 
-class Params(_Section, frozen=True):
+class Params(Checked, frozen=True):
     """The whole of params.yaml."""
 
     schema: Literal[1]

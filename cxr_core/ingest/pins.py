@@ -19,7 +19,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from cxr_core.classes import SOURCES, Source
 from cxr_core.errors import SourceError
-from cxr_core.faults import faults_of, plain
+from cxr_core.faults import Checked, faults_of, plain
 from cxr_core.ingest.listing import Listing
 
 __all__ = [
@@ -40,7 +40,7 @@ PINS_PATH = "data/sources.lock.yaml"
 Kind = Literal["folder", "git", "https", "s3", "kaggle"]
 
 
-class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pin(Checked, frozen=True, kw_only=True):
     """What a source was when it was pinned.
 
     Attributes:
@@ -68,10 +68,6 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             msgspec.structs.force_setattr(self, "upstream", "")
         if kind_of(self.upstream) != self.kind:
             raise ValueError(f"kind {self.kind} and upstream {self.upstream!r} do not agree")
-
-    def plain(self) -> dict[str, Any]:
-        """Text, numbers and truth values by name, as the lock file and JSON hold them."""
-        return msgspec.to_builtins(self)
 
 
 def kind_of(upstream: str) -> Kind:

@@ -9,7 +9,7 @@ remote: no bytes that could not be looked at, and of a patient a keyed digest
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,10 +84,9 @@ def run(
     if source in params.ingest.sources:
         pin = _pin(source, workspace=workspace, patient_key=patient_key)
         held = (quarantine or workspace / ".cxr" / "quarantine").absolute() / source
-        with ExitStack() as stack:
-            # What was pinned when the folder was made is decoded; else a decoder starts while the source is listed.
-            news = pin is not None and pin.revision != standing.pin
-            begun_early = stack.enter_context(examiners(processors())) if news else None
+        # What was pinned when the folder was made is decoded; else a decoder starts while the source is listed.
+        news = pin is not None and pin.revision != standing.pin
+        with examiners(processors()) if news else nullcontext() as begun_early:
             listing = list_source(address)
             check_pin(source, pin, listing)
             tree = Tree(source=source, root=address, listing=listing)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-import msgspec
 import pytest
 
 from cxr_core.classes import SOURCES
@@ -205,8 +204,8 @@ def test_a_pin_that_another_hand_moved_meanwhile_is_not_overwritten(
     order = sources._Order(
         root=pinned.clone, where=sources.home(pinned.clone), limit=0, named=True, accept=False, dry_run=False
     )
-    mine = msgspec.structs.replace(standing, revision="sha256:" + "1" * 64)
-    theirs = msgspec.structs.replace(standing, revision="sha256:" + "2" * 64)
+    mine = standing.replace(revision="sha256:" + "1" * 64)
+    theirs = standing.replace(revision="sha256:" + "2" * 64)
     sources._move("sirm", order, standing, theirs)
     with pytest.raises(sources.SourceError) as caught:
         sources._move("sirm", order, standing, mine)

@@ -1,6 +1,5 @@
 """A pin is written and read back without loss, keeps the file's comments, and refuses other bytes by both revisions."""
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,7 +78,7 @@ def test_a_pin_written_before_there_were_other_kinds_still_reads_and_is_written_
 
 @given(pin=PINS, upstream=st.sampled_from(UPSTREAMS))
 def test_the_same_bytes_move_a_pin_only_where_it_learns_how_to_fetch_them(pin, upstream):
-    found = msgspec.structs.replace(pin, kind=kind_of(upstream), upstream=upstream)
+    found = pin.replace(kind=kind_of(upstream), upstream=upstream)
     settled = settled_pin(pin, found)
     assert settled == (found if found.kind not in ("folder", pin.kind) else pin)
     assert settled_pin(settled, found) == settled
@@ -88,8 +87,8 @@ def test_the_same_bytes_move_a_pin_only_where_it_learns_how_to_fetch_them(pin, u
 @given(pin=PINS, upstream=st.sampled_from(UPSTREAMS))
 def test_other_bytes_or_none_before_take_what_was_found(pin, upstream):
     other = {"kind": kind_of(upstream), "upstream": upstream, "revision": "sha256:" + "f" * 64}
-    found = msgspec.structs.replace(pin, **other)
-    assert settled_pin(msgspec.structs.replace(pin, revision="sha256:" + "e" * 64), found) == found
+    found = pin.replace(**other)
+    assert settled_pin(pin.replace(revision="sha256:" + "e" * 64), found) == found
     assert settled_pin(None, found) == found
 
 
