@@ -1,14 +1,15 @@
 """Kill a retrain at random moments until it ends, and compare what it made with what an undisturbed one made.
 
-    python benchmarks/killed_training.py [--json] [--kills 100] [--seed 1] [--epochs 3] [--size 64] [--images 24]
+    python benchmarks/killed_training.py [--json] [--kills 100] [--at-once 2] [--epochs 3] [--size 64] [--images 24]
 
 A retrain on phantoms is run once undisturbed. Then, home by home, the same retrain is started and killed (SIGKILL to
-its whole process group) at a random moment, started again, and so on until it ends; homes follow one another until
-there were enough kills. Every second moment is drawn from the time after a training has begun to save states, so that
-many kills meet a training. For each home, by SQL on MLflow's own database: every training's weights must be those of
-the undisturbed retrain, bit by bit; every training must have one finished run and no second one; its loss, validation
-loss and error rate must have the undisturbed retrain's value at every epoch, once, and its times one value an epoch;
-nothing may be left running or on disk; and a start must never be refused. Exit code 1 where any of that fails.
+its whole process group) at a random moment, started again, and so on until it ends; homes follow one another, so many
+at once, until there were enough kills. Every second moment is drawn from the time after a training has begun to save
+states, so that many kills meet a training. For each home, by SQL on MLflow's own database: every training's weights
+must be those of the undisturbed retrain, bit by bit; every training must have one finished run and no second one; its
+loss, validation loss and error rate must have the undisturbed retrain's value at every epoch, once, and its times one
+value an epoch; nothing may be left running or on disk; and a start must never be refused. Exit code 1 where any of that
+fails.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +62,7 @@ class Campaign:
     options: argparse.Namespace
     seconds: float
     wanted: dict[str, Training]
-    random: random.Random
+    lock: threading.Lock = field(default_factory=threading.Lock)
     kills: int = 0
     kills_with_states: int = 0
     starts: int = 0
@@ -82,15 +85,15 @@ def main(argv: list[str] | None = None) -> int:
             options=options,
             seconds=time.monotonic() - began,
             wanted=_trainings(place.folder / "whole"),
-            random=random.Random(options.seed),
         )
         _say(options, f"undisturbed: {len(campaign.wanted)} trainings in {campaign.seconds:.0f} s")
-        while campaign.kills < options.kills:
-            _one_home(campaign)
+        with ThreadPoolExecutor(options.at_once) as pool:
+            for ended in [pool.submit(_homes, campaign) for _ in range(options.at_once)]:
+                ended.result()
     report = {
         "schema": 2,
         "benchmark": "killed_training",
-        "settings": {name: getattr(options, name) for name in ("seed", "epochs", "size", "images")},
+        "settings": {name: getattr(options, name) for name in ("seed", "at_once", "epochs", "size", "images")},
         "kills": campaign.kills,
         "kills_with_states": campaign.kills_with_states,
         "starts": campaign.starts,
@@ -103,47 +106,56 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if report["ok"] else 1
 
 
-def _one_home(campaign: Campaign) -> None:
+def _homes(campaign: Campaign) -> None:
+    """One home after another, as long as kills are wanted."""
+    while campaign.kills < campaign.options.kills:
+        with campaign.lock:
+            campaign.homes += 1
+            name = f"home-{campaign.homes}"
+        faults = _one_home(campaign, name)
+        with campaign.lock:
+            campaign.faults += [f"{name}: {fault}" for fault in faults]
+        _say(campaign.options, f"{name}: {campaign.kills} kills so far, {len(campaign.faults)} faults")
+        if not faults:
+            shutil.rmtree(campaign.place.folder / name)
+
+
+def _one_home(campaign: Campaign, name: str) -> list[str]:
     """Kill and start again until the retrain ends, then compare."""
-    campaign.homes += 1
-    name = f"home-{campaign.homes}"
     home = campaign.place.folder / name
+    moments = random.Random(f"{campaign.options.seed} {name}")
     while True:
-        campaign.starts += 1
         process = _start(campaign.place, name, campaign.options)
         enough = campaign.kills >= campaign.options.kills
-        ended = _ended(process, _STUCK_SECONDS) if enough else _ended_before_the_kill(campaign, process, home)
+        ended = _ended(process, _STUCK_SECONDS) if enough else _ended_before_the_kill(campaign, process, home, moments)
         if ended is None:
-            campaign.kills_with_states += bool(_states(home))
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            if enough:
-                campaign.faults.append(f"{name}: stuck for {_STUCK_SECONDS:.0f} s")
-                return
-            campaign.kills += 1
-        elif ended == 0:
-            break
-        else:
+        with campaign.lock:
+            campaign.starts += 1
+            campaign.kills += ended is None and not enough
+            campaign.kills_with_states += ended is None and bool(_states(home))
+        if ended is None and enough:
+            return [f"stuck for {_STUCK_SECONDS:.0f} s"]
+        if ended == 0:
+            return _compare(campaign, home)
+        if ended is not None:
             said = (campaign.place.folder / f"{name}.log").read_text(encoding="utf-8")[-600:]
-            campaign.faults.append(f"{name}: exit {ended}: {said}")
-            return
-    faults = _compare(campaign, home)
-    campaign.faults += [f"{name}: {fault}" for fault in faults]
-    _say(campaign.options, f"{name}: {campaign.kills} kills so far, {len(campaign.faults)} faults")
-    if not faults:
-        shutil.rmtree(home)
+            return [f"exit {ended}: {said}"]
 
 
-def _ended_before_the_kill(campaign: Campaign, process: subprocess.Popen[bytes], home: Path) -> int | None:
+def _ended_before_the_kill(
+    campaign: Campaign, process: subprocess.Popen[bytes], home: Path, moments: random.Random
+) -> int | None:
     """Wait until a random moment; the exit code where the retrain ended before it."""
-    if campaign.random.random() < 0.5:
-        # Over the whole length and beyond, so that some starts end by themselves.
-        return _ended(process, campaign.random.uniform(1.0, campaign.seconds * 1.1))
+    if moments.random() < 0.5:
+        # Most of the whole length, so that a start which has much to do is killed and one with little left may end.
+        return _ended(process, moments.uniform(1.0, campaign.seconds * 0.8))
     deadline = time.monotonic() + campaign.seconds
     while not _states(home) and time.monotonic() < deadline:
         if (ended := _ended(process, 0.05)) is not None:
             return ended
-    return _ended(process, campaign.random.uniform(0.0, campaign.seconds / 4))
+    return _ended(process, moments.uniform(0.0, campaign.seconds / 4))
 
 
 def _states(home: Path) -> list[Path]:
@@ -195,7 +207,8 @@ def _compare(campaign: Campaign, home: Path) -> list[str]:
     ]
     for key in campaign.wanted.keys() & found.keys():
         wanted, ours = campaign.wanted[key], found[key]
-        campaign.resumed += ours.resumed
+        with campaign.lock:
+            campaign.resumed += ours.resumed
         if ours.statuses != ("FINISHED",):
             faults.append(f"{key[:15]}: runs {', '.join(ours.statuses) or 'none'}")
         if ours.weights != wanted.weights:
@@ -245,6 +258,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--kills", type=int, default=100, help="kills at least")
+    parser.add_argument("--at-once", type=int, default=2, help="retrains that run at the same time")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--epochs", type=int, default=3, help="epochs a training")
     parser.add_argument("--size", type=int, default=64, help="side of the images, pixels")
