@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-import threading
-from collections.abc import Sequence
-from contextlib import suppress
-from importlib import import_module
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from cxr_core.classes import CLASSES
 from cxr_core.digests import digest_value
 from cxr_core.files import read_json, write_json
 from flows.output import Output, quiet_libraries
+from flows.prefect_server import start_server
 from tasks.adapters.workspace import make_home
 from tasks.events import stage_done, stage_started
 from tasks.protocol_request import check_protocols, read_protocols
 from tasks.run import check_request
 from tasks.settings import Home, home, prefect_environment
-from tasks.stores import tracker_of
 
 __all__ = ["DEMO_OVERRIDES", "run_demo", "run_pretrain", "run_protocols", "run_retrain"]
 
@@ -49,11 +48,8 @@ def run_pretrain(out: Output, overrides: Sequence[str], workspace: Path | None, 
     with out.events():
         where = home()
         check_request(overrides)
-        server = _ready(where)
-        from flows.pretrain import pretrain
-
-        if server is not None:
-            server.join()
+        with _prefect(where):
+            from flows.pretrain import pretrain
         return pretrain(overrides=[*overrides], workspace=_text(workspace), alias=alias)
 
 
@@ -62,11 +58,8 @@ def run_protocols(out: Output, overrides: Sequence[str], workspace: Path | None,
     with out.events():
         where, asked = home(), read_protocols(names)
         check_protocols(check_request(overrides), overrides, asked)
-        server = _ready(where)
-        from flows.protocols import protocols
-
-        if server is not None:
-            server.join()
+        with _prefect(where):
+            from flows.protocols import protocols
         return protocols(overrides=[*overrides], workspace=_text(workspace), names=[*asked])
 
 
@@ -92,11 +85,8 @@ def _run(
 ) -> dict[str, Any]:
     # Starting Prefect takes many seconds: what cannot work is told before.
     check_request(overrides)
-    server = _ready(where)
-    from flows.retrain import retrain
-
-    if server is not None:
-        server.join()
+    with _prefect(where):
+        from flows.retrain import retrain
     return retrain(overrides=[*overrides], workspace=_text(workspace), program=program, unpinned=unpinned)
 
 
@@ -104,34 +94,28 @@ def _text(workspace: Path | None) -> str | None:
     return None if workspace is None else str(workspace.absolute())
 
 
-def _ready(where: Home) -> threading.Thread | None:
-    """The stores and Prefect, before a flow is imported; a server that is starting is joined by the caller."""
-    tracker_of(where)
+@contextmanager
+def _prefect(where: Home) -> Generator[None]:
+    """The stores and Prefect's server, ready when the block ends; it imports a flow, for seconds, on another core."""
     # Prefect makes its own folder but none above it, and without it waits for its store until time runs out.
     make_home(where.root)
+    settings = prefect_environment(where)
+    server = start_server(settings, where.root)
     # Prefect reads its settings while it is imported.
-    os.environ.update(prefect_environment(where))
+    os.environ.update(settings)
     quiet_libraries()
-    return _start_server()
+    # What imports make is kept: looking for garbage in it takes a quarter of their time.
+    gc.disable()
+    try:
+        from tasks.stores import tracker_of
 
-
-def _start_server() -> threading.Thread | None:
-    """Start Prefect's server while this process imports torch and MLflow: each takes seconds and a core of its own."""
-    if os.environ.get("PREFECT_API_URL"):
-        # A server of the user's own runs already.
-        return None
-    # All that the thread needs is imported here: two threads in one import can meet half of a module.
-    import_module("prefect.server.api.server")
-    from prefect.client.orchestration import get_client
-
-    def greet() -> None:
-        # Whatever is wrong is said by the flow itself, a moment later.
-        with suppress(RuntimeError), get_client(sync_client=True) as client:
-            client.api_healthcheck()
-
-    thread = threading.Thread(target=greet, name="prefect-server", daemon=True)
-    thread.start()
-    return thread
+        tracker_of(where)
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
+    if server is not None:
+        server.wait()
 
 
 def _write_phantoms(where: Home) -> None:

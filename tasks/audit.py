@@ -13,8 +13,8 @@ from cxr_core.errors import CxrError, TrackingError
 from tasks.adapters.copies import trace_run
 from tasks.adapters.ledger import LedgerReport, verify_ledger
 from tasks.adapters.registry import ModelReference, ModelVersion, parse_reference
-from tasks.evaluate import read_evidence
 from tasks.events import progress, stage_started
+from tasks.evidence import read_evidence
 from tasks.service import check_present, mend_aliases, registered_aliases
 from tasks.settings import checkout, home
 from tasks.stores import MODEL, fact, in_service, ledger_ref, registry_of, tracker_of

@@ -14,7 +14,7 @@ from cxr_core.evaluate.predictions import Prediction
 from cxr_core.evaluate.schema import Evidence
 from cxr_core.paper.printed import SYSTEMS
 from cxr_core.promote.policy import ChampionRule, read_policy
-from tasks.evaluate import read_evidence, read_predictions, run_of
+from tasks.evidence import read_evidence, read_predictions, run_of
 from tasks.promote import policy_text
 from tasks.settings import checkout, home
 from tasks.stores import tracker_of

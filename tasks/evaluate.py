@@ -10,41 +10,27 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from cxr_core.curate.cohort import REPORT_PATH
-from cxr_core.errors import TrackingError
 from cxr_core.evaluate.evidence import measure
 from cxr_core.evaluate.figures import confusion_figure, curves_figure, roc_figure
 from cxr_core.evaluate.identify import identifiability
-from cxr_core.evaluate.predictions import Prediction, parse_predictions, predictions_csv
-from cxr_core.evaluate.schema import Context, Coverage, Evidence, External, evidence_json, parse_evidence
+from cxr_core.evaluate.predictions import Prediction, predictions_csv
+from cxr_core.evaluate.schema import Context, Coverage, Evidence, External, evidence_json
 from cxr_core.evaluate.tables import figures_markdown, flat_metrics, table2_csv, table2_markdown
 from cxr_core.files import read_json
 from cxr_core.split.folds import Split, read_split
 from cxr_core.train.loop import EpochResult
-from tasks.adapters.registry import parse_reference
 from tasks.adapters.tracking import Tracker
 from tasks.controls import Belief
 from tasks.data import DataVersion
 from tasks.events import stage_done, stage_started
+from tasks.evidence import EVIDENCE_FILE, HOLDOUT_FILE
 from tasks.plan import Plan
 from tasks.predictions import fold_predictions
 from tasks.run import Run, actor
-from tasks.settings import home
-from tasks.stores import in_service, registry_of, tracker_of
+from tasks.stores import tracker_of
 from tasks.trained import EPOCHS_FILE, PREDICTIONS_FILE, Trained
 
-__all__ = [
-    "EVIDENCE_FILE",
-    "HOLDOUT_FILE",
-    "coverage_of",
-    "evaluate",
-    "read_evidence",
-    "read_predictions",
-    "run_of",
-]
-
-EVIDENCE_FILE = "evidence.json"
-HOLDOUT_FILE = "holdout.csv"
-"""What the refit says of the images held out of every fold; absent where none is."""
+__all__ = ["coverage_of", "evaluate"]
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -86,48 +72,6 @@ def evaluate(
     _log(tracker, parent, folds, predictions, holdout, evidence)
     stage_done("evaluate", _words(evidence))
     return evidence
-
-
-def read_predictions(tracker: Tracker, run_id: str) -> list[Prediction]:
-    """A run's predictions, whole as they were logged.
-
-    Raises:
-        TrackingError: The run has none, or their bytes have changed.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        return parse_predictions(_text(tracker, run_id, PREDICTIONS_FILE, Path(scratch)))
-
-
-def read_evidence(tracker: Tracker, run_id: str) -> Evidence:
-    """A run's evidence.
-
-    Raises:
-        TrackingError: The run has none, or its bytes have changed.
-        EvidenceError: It does not hold in itself.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        return parse_evidence(read_json(tracker.fetch(run_id, EVIDENCE_FILE, Path(scratch) / EVIDENCE_FILE)))
-
-
-def run_of(name: str | None) -> str:
-    """The run behind a name: a run id, the first digits of one, a model (``models:/NAME@ALIAS``); None is what serves.
-
-    Raises:
-        TrackingError: There is none, or several begin so.
-    """
-    if name is None:
-        return in_service(registry_of(home())).run_id
-    if name.startswith("models:/"):
-        return registry_of(home()).get(parse_reference(name)).run_id
-    tracker = tracker_of(home())
-    known = [record.run_id for record in tracker.search({}) if record.run_id.startswith(name)]
-    if len(known) != 1:
-        raise TrackingError(
-            f"Expected a run or a model; {name!r} is the beginning of {len(known) or 'no'} runs.",
-            reason="no_run" if not known else "ambiguous_run",
-            hint="`cxr ui` lists the runs.",
-        )
-    return known[0]
 
 
 def coverage_of(dealt: Split) -> Coverage:
@@ -184,7 +128,3 @@ def _log(
 
 def _epochs(path: Path) -> list[EpochResult]:
     return [EpochResult(**epoch) for epoch in read_json(path)]
-
-
-def _text(tracker: Tracker, run_id: str, name: str, scratch: Path) -> str:
-    return tracker.fetch(run_id, name, scratch / name).read_text(encoding="utf-8")

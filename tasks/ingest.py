@@ -17,7 +17,7 @@ from cxr_core.ingest.address import source_variable
 from cxr_core.ingest.catalogue import catalogue_of
 from cxr_core.ingest.pins import PINS_PATH, read_pins, with_pin
 from tasks.events import note, stage_done, stage_started
-from tasks.reproduce import outcome_words, reproduce
+from tasks.reproduce import note_settled, outcome_words, reproduce
 from tasks.run import Run
 from tasks.source_versions import Found, has_catalogue, keep_catalogue, obtain, obtain_pinned
 
@@ -34,6 +34,8 @@ def ingest(run: Run) -> dict[Source, dict[str, Any]]:
     summaries: dict[Source, dict[str, Any]] = {
         source: read_json(run.path / f"data/raw/{source}/summary.json") for source in SOURCES
     }
+    if set(outcomes.values()) == {"unchanged"}:
+        note_settled(run)
     quarantined = sum(summary["quarantined"] for summary in summaries.values())
     stage_done(
         "ingest",

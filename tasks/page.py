@@ -26,23 +26,20 @@ from cxr_core.report.forms.published import form_files
 from cxr_core.report.material import Decided, Material, Origin, Picture
 from cxr_core.report.page import page
 from cxr_core.train.progress import EpochResult
-from tasks.adapters.artifacts import artifact_place
-from tasks.adapters.git import resolve
-from tasks.adapters.ledger import read_events
 from tasks.adapters.records import RunRecord
 from tasks.adapters.tracking import Tracker
-from tasks.evaluate import read_evidence, read_predictions, run_of
 from tasks.events import stage_done, stage_started
+from tasks.evidence import read_evidence, read_predictions, run_of
 from tasks.explain import PICTURES_FILE, SALIENCY_FILE
+from tasks.page_key import PAGE_FILE, PAGE_TAG, last_decision, page_key, page_place
 from tasks.run import Run
-from tasks.settings import Home, checkout, home
+from tasks.settings import Home, home
 from tasks.software import SOFTWARE_FILE, software
-from tasks.stores import ledger_ref, registry_of, tracker_of
+from tasks.stores import tracker_of
 from tasks.trained import EPOCHS_FILE
 
-__all__ = ["PAGE_FILE", "page_place", "report", "write_report"]
+__all__ = ["report", "write_report"]
 
-PAGE_FILE = "report.html"
 _COHORT_FILE = "data/report.json"
 
 
@@ -59,6 +56,7 @@ def report(run: Run, parent: str) -> str:
     log.text(PAGE_FILE, text)
     for name, form in form_files(material).items():
         log.text(name, form)
+    log.tags({PAGE_TAG: page_key(run, parent)})
     place = page_place(run.home, parent)
     stage_done("report", f"{len(text.encode()) / 1e6:.1f} MB, {place}")
     return place
@@ -87,12 +85,6 @@ def write_report(name: str | None, out: Path) -> dict[str, Any]:
         "bytes": len(text.encode()),
         "decision": decided.decision.outcome if decided else None,
     }
-
-
-def page_place(where: Home, run_id: str) -> str:
-    """Where a person finds a run's page: its file where artifacts lie on this machine, else the command for it."""
-    path = artifact_place(tracker_of(where).read(run_id), PAGE_FILE)
-    return str(path) if path else f"cxr report {run_id[:8]} --out {PAGE_FILE}"
 
 
 def _material(where: Home, run_id: str) -> Material:
@@ -168,12 +160,8 @@ def _origin(tracker: Tracker, record: RunRecord, evidence: Evidence) -> Origin:
 
 
 def _decided(where: Home, tracker: Tracker, run_id: str) -> Decided | None:
-    """The ledger's last decision about the version that this run registered; None where it cannot be had here."""
     with suppress(TrackingError):
-        registry, root = registry_of(where), checkout()
-        ref = ledger_ref(registry)
-        events = read_events(root, ref=ref) if ref and resolve(root, ref) else []
-        event = next((one for one in reversed(events) if one.run == run_id and one.decision), None)
+        event = last_decision(where, run_id)
         if event is not None and event.decision is not None:
             decision = _json(tracker, run_id, f"decisions/{event.decision[7:19]}/decision.json")
             return Decided(decision=parse_decision(decision), version=event.version, ledger=_words(event))

@@ -15,7 +15,7 @@ from cxr_core.paper.fault import Fault
 from cxr_core.paper.page import page_faults
 from cxr_core.paper.texts import figures_faults, table2_faults
 from tasks.adapters.tracking import Tracker
-from tasks.evaluate import read_evidence, run_of
+from tasks.evidence import read_evidence, run_of
 from tasks.settings import home
 from tasks.stores import tracker_of
 

@@ -23,8 +23,8 @@ from tasks.adapters.bundle import log_model
 from tasks.adapters.registry import ModelReference, ModelVersion, parse_reference
 from tasks.adapters.tracking import Tracker
 from tasks.data import DataVersion
-from tasks.evaluate import read_evidence, read_predictions
 from tasks.events import stage_done, stage_started
+from tasks.evidence import read_evidence, read_predictions
 from tasks.run import Run, actor
 from tasks.service import Service, writing
 from tasks.settings import Home, checkout, home

@@ -14,9 +14,12 @@ from tasks.events import progress
 from tasks.run import Run
 from tasks.settings import patient_key
 
-__all__ = ["outcome_words", "reproduce"]
+__all__ = ["note_settled", "outcome_words", "reproduce"]
 
 _WORDS: dict[dvc.StageOutcome, str] = {"ran": "", "restored": "from the cache", "unchanged": "unchanged"}
+
+# Runs, by id, in whose workspace every stage is up to date.
+_settled: set[str] = set()
 
 
 def reproduce(
@@ -33,6 +36,8 @@ def reproduce(
     Raises:
         VersioningError: A stage failed, in its own words.
     """
+    if run.id in _settled:
+        return dict.fromkeys(targets, "unchanged")
 
     def listen(line: str) -> None:
         if line.startswith(PROGRESS_MARK):
@@ -52,6 +57,15 @@ def reproduce(
         **(variables or {}),
     }
     return dvc.repro(run.path, [*targets], environment=environment, on_line=listen)
+
+
+def note_settled(run: Run) -> None:
+    """Ask DVC once whether anything is to be done at all, which spares each later stage a DVC that finds it is not.
+
+    The workspace is the run's own as long as it lasts: what is up to date now stays so.
+    """
+    if not dvc.status(run.path):
+        _settled.add(run.id)
 
 
 def outcome_words(outcomes: Sequence[dvc.StageOutcome]) -> str:

@@ -13,8 +13,8 @@ from cxr_core.evaluate.schema import Evidence
 from tasks.adapters.records import DatasetRef
 from tasks.adapters.registry import ModelVersion
 from tasks.data import DataVersion
-from tasks.evaluate import EVIDENCE_FILE, HOLDOUT_FILE, read_evidence
 from tasks.events import stage_done, stage_started
+from tasks.evidence import EVIDENCE_FILE, HOLDOUT_FILE, read_evidence
 from tasks.plan import Plan
 from tasks.run import Run
 from tasks.stores import MODEL, registry_of, tracker_of

@@ -9,7 +9,7 @@ from typing import Any
 from cxr_core.files import read_json
 from cxr_core.train.key import explain_difference
 from tasks.adapters.tracking import Tracker
-from tasks.evaluate import run_of
+from tasks.evidence import run_of
 from tasks.settings import home
 from tasks.stores import tracker_of
 from tasks.trained import KEY_FILE

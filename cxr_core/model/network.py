@@ -19,7 +19,6 @@ from torch import nn
 
 from cxr_core.classes import CLASSES
 from cxr_core.model.architectures import facts
-from cxr_core.model.vision import models
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -54,6 +53,9 @@ def build(architecture: str, *, seed: int, n_classes: int = len(CLASSES)) -> nn.
         WeightsError: The architecture is none of ours.
     """
     facts(architecture)
+    # Here: torchvision takes a second to import, and who only asks for a precision builds no network.
+    from cxr_core.model.vision import models
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: nn.Module = models.get_model(architecture, weights=None, num_classes=n_classes)

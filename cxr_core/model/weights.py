@@ -29,14 +29,15 @@ from cxr_core.digests import digest_file
 from cxr_core.errors import WeightsError
 from cxr_core.model import checkpoint
 from cxr_core.model.architectures import ARCHITECTURES, facts
-from cxr_core.model.vision import models
 
 __all__ = ["IMAGENET_URLS", "WeightsRecord", "load_initial", "weights_identity"]
 
 Registry = Callable[[str], Path]
 
 # torchvision's own addresses, by architecture; the file name ends in the first 8 hex digits of its SHA-256.
-IMAGENET_URLS: Mapping[str, str] = {name: models.get_model_weights(name)["IMAGENET1K_V1"].url for name in ARCHITECTURES}
+IMAGENET_URLS: Mapping[str, str] = {
+    name: f"https://download.pytorch.org/models/{known.imagenet}" for name, known in ARCHITECTURES.items()
+}
 
 # DenseNet's files are older than torchvision's names: `norm.1.weight` there is `norm1.weight` now.
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")

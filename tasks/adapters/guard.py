@@ -19,6 +19,8 @@ def main(command: list[str]) -> int:
     """Run the command with an empty standard input; returns its exit code."""
     no_input = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=[no_input])
+    # Asked to end, the group ends when the program has.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_wait_for_the_caller, daemon=True).start()
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)

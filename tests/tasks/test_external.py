@@ -28,11 +28,12 @@ from cxr_core.split.stage import run as deal_folds
 from tasks.adapters.workspace import Workspace
 from tasks.controls import controls
 from tasks.data import DataVersion
-from tasks.evaluate import evaluate, read_evidence
+from tasks.evaluate import evaluate
+from tasks.evidence import read_evidence
 from tasks.explain import explain
 from tasks.external import external
-from tasks.page import PAGE_FILE
 from tasks.page import report as page_of
+from tasks.page_key import PAGE_FILE
 from tasks.plan import make_plan
 from tasks.report import report_of
 from tasks.retrains import open_retrain

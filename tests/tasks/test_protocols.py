@@ -21,7 +21,8 @@ from cxr_core.split.folds import SPLIT_PATH, Split, members, read_split
 from flows.views import show_retrain
 from tasks.controls import controls
 from tasks.data import DataVersion
-from tasks.evaluate import HOLDOUT_FILE, evaluate, read_predictions
+from tasks.evaluate import evaluate
+from tasks.evidence import HOLDOUT_FILE, read_predictions
 from tasks.explain import explain
 from tasks.ingest import ingest
 from tasks.page import report as page_of

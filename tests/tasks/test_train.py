@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from cxr_core.errors import WeightsError
 from tasks.data import DataVersion
-from tasks.evaluate import read_predictions
+from tasks.evidence import read_predictions
 from tasks.plan import make_plan
 from tasks.retrains import find_retrain, open_retrain
 from tasks.run import Run, open_run

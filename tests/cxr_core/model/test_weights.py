@@ -13,6 +13,7 @@ from cxr_core.errors import WeightsError
 from cxr_core.model import checkpoint
 from cxr_core.model.architectures import ARCHITECTURES
 from cxr_core.model.network import build
+from cxr_core.model.vision import models
 from cxr_core.model.weights import IMAGENET_URLS, WeightsRecord, load_initial, weights_identity
 from tests.cxr_core.model.examples import SmallNetwork, equal_states
 
@@ -136,6 +137,7 @@ def test_a_pickled_object_in_a_weights_file_is_never_made(tmp_path: Path) -> Non
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_imagenet_has_an_identity_with_its_hash_before_any_download(architecture: str) -> None:
     identity = weights_identity("imagenet", architecture=architecture)
+    assert IMAGENET_URLS[architecture] == models.get_model_weights(architecture)["IMAGENET1K_V1"].url
     assert identity == "imagenet:" + IMAGENET_URLS[architecture].rpartition("/")[2]
     assert identity.startswith(f"imagenet:{architecture}")
 

@@ -1,0 +1,108 @@
+"""A Prefect server of this process alone, which starts while this process imports what it needs.
+
+Prefect starts such a server by itself, but only after its server package has been imported here too, which takes longer
+than everything else before a flow. Laws: a server, a profile or a home of the user's own is left to Prefect; the server
+ends with this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cxr_core.errors import SettingError
+from tasks.adapters import guard
+
+__all__ = ["PrefectServer", "app", "start_server"]
+
+_THE_USERS_OWN = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
+_FILES_OF_SETTINGS = (".env", "prefect.toml")
+_START_SECONDS = 120.0
+_STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """A server that is starting, or runs.
+
+    Attributes:
+        address: Its root, e.g. ``http://127.0.0.1:40123``; requests wait there until it answers.
+        log: What it says.
+    """
+
+    address: str
+    log: Path
+
+    def wait(self) -> None:
+        """Wait until it answers, and name it to Prefect.
+
+        Raises:
+            SettingError: It ended, or does not answer.
+        """
+        try:
+            urllib.request.urlopen(f"{self.address}/api/health", timeout=_START_SECONDS).close()  # noqa: S310 - http, here
+        except OSError as error:
+            said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise SettingError(
+                f"Expected Prefect's server to answer at {self.address}; found: {said[-1] if said else error}",
+                reason="prefect_down",
+                hint=f"Its words are in {self.log}. PREFECT_API_URL, where set, names a server of your own.",
+            ) from None
+
+
+def start_server(environment: dict[str, str], folder: Path) -> PrefectServer | None:
+    """Start a server on a free port of this machine; None where the user has settings of Prefect's own.
+
+    Args:
+        environment: Prefect's settings; ``PREFECT_API_URL`` is added to this process's.
+        folder: Where its log is kept.
+    """
+    if any(os.environ.get(name) for name in _THE_USERS_OWN) or any(Path(name).exists() for name in _FILES_OF_SETTINGS):
+        return None
+    log = folder / "prefect-server.log"
+    # Listening before the server does: no other program can take the port, and who asks early waits.
+    with socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as words:
+        port: int = listening.getsockname()[1]
+        server = ("uvicorn", "--factory", f"{__name__}:app", "--fd", str(listening.fileno()), "--log-level", "error")
+        process = subprocess.Popen(
+            [sys.executable, "-I", guard.__file__, sys.executable, "-m", *server],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+        )
+    atexit.register(_stop, process)
+    address = f"http://127.0.0.1:{port}"
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
+    return PrefectServer(address=address, log=log)
+
+
+def app() -> Callable[..., Any]:
+    """What the server serves: Prefect's interface, without pages and services, which outlive no run here."""
+    # By name, for its types are not to be had.
+    create_app: Callable[..., Callable[..., Any]] = import_module("prefect.server.api.server").create_app
+    return create_app(ephemeral=True, final=True)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Let it end what it is writing, then make sure."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
