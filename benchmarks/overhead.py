@@ -34,7 +34,7 @@ from cxr_core.prepare.store import open_store
 from cxr_core.split.folds import members, read_split
 from cxr_core.train.fold import Resumable, train_fold
 
-_STATE_SECONDS = 120.0  # tasks.resume's default
+_STATE_SECONDS = 180.0  # tasks.resume's default
 
 
 def main(argv: list[str] | None = None) -> int:

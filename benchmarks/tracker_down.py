@@ -224,7 +224,7 @@ def _read(database: Path, run: str, epochs: int) -> tuple[float, int, list[str]]
         for name in _METRICS
     )
     found = Counter((name, step, value) for name, step, value in rows if name in _METRICS and step > 0)
-    (seconds,) = (value for name, step, value in rows if name == "seconds" and step == 0)
+    (seconds,) = (value for name, step, value in rows if name == "training_seconds" and step == 0)
     faults = [f"lost: {row}" for row in (wanted - found).elements()]
     faults += [f"doubled or foreign: {row}" for row in (found - wanted).elements()]
     if len(wanted) != epochs * len(_METRICS):

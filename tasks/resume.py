@@ -31,8 +31,8 @@ from tasks.settings import Home
 __all__ = ["Held", "hold", "may_change"]
 
 _STATE_SECONDS = "CXR_STATE_SECONDS"
-# A ResNet-34's state is 255 MB and takes a good second: one per cent of two minutes.
-_DEFAULT_STATE_SECONDS = 120.0
+# A ResNet-34's state is 255 MB and takes a good second: less than one per cent of three minutes.
+_DEFAULT_STATE_SECONDS = 180.0
 _CHANGED = "CXR_RESUME_CHANGED"
 _STATES, _RUN, _IDENTITY, _CHANGES = "states", "run.json", "identity.json", "changed.json"
 _NAME_DIGITS = 16

@@ -65,21 +65,17 @@ def save_state(folder: Path, state: TrainingState, identity: Mapping[str, str]) 
         # A writer was killed here.
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
-    files = {
-        _WEIGHTS: safetensors.torch.save(_contiguous(state.weights)),
-        _OPTIMISER: safetensors.torch.save(_contiguous({**state.optimiser, _RANDOM: state.random})),
-    }
+    files = {_WEIGHTS: state.weights, _OPTIMISER: {**state.optimiser, _RANDOM: state.random}}
     if state.best:
-        files[_BEST] = safetensors.torch.save(_contiguous(state.best))
+        files[_BEST] = state.best
     header = {
         "schema": _SCHEMA,
         "identity": dict(identity),
         "position": asdict(position),
-        "files": {name: digest_bytes(data) for name, data in files.items()},
+        "files": {name: _write_tensors(partial / name, tensors) for name, tensors in files.items()},
     }
     text = canonical_json({**header, "digest": digest_value(header)})
-    for name, data in (*files.items(), (_HEADER, text.encode())):
-        _write_through(partial / name, data)
+    _write_through(partial / _HEADER, text.encode())
     _flush_folder(partial)
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
@@ -174,6 +170,13 @@ def _damaged(path: Path) -> WeightsError:
 def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # Channels-last weights are a view that safetensors refuses; a copy on the CPU also outlives the next step.
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Write them through to the disk; ``sha256:<hex>`` of the file, of the bytes that were meant."""
+    data = safetensors.torch.save(_contiguous(tensors))
+    _write_through(path, data)
+    return digest_bytes(data)
 
 
 def _write_through(path: Path, data: bytes) -> None:

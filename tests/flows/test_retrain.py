@@ -61,6 +61,8 @@ def test_the_same_again_reuses_everything_says_so_and_is_quicker(first: Retraine
         assert "unchanged" in said(again.ended, stage)
     for stage in (*(f"train {n}/{FOLDS}" for n in range(1, FOLDS + 1)), "train refit", "evaluate"):
         assert "reused run" in said(again.ended, stage)
+    assert report["page"] == first.report["page"]
+    assert "unchanged" in said(again.ended, "report")
 
 
 def test_the_same_again_enters_no_event(first: Retrained, again: Retrained) -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from tasks.evidence import read_evidence
 from tasks.explain import explain
 from tasks.external import external
 from tasks.page import report as page_of
-from tasks.page_key import PAGE_FILE
+from tasks.page_key import PAGE_FILE, standing_page
 from tasks.plan import make_plan
 from tasks.report import report_of
 from tasks.retrains import open_retrain
@@ -119,6 +120,20 @@ def test_the_registered_model_is_tested_on_what_nothing_was_taught_from(
         evidence = evaluate.fn(run, plan, DATA, parent, folds, refit, belief, measured)
         explain.fn(run, parent, folds)
     page = page_of.fn(run, parent)
+    # It stands until another one would be drawn, by other code or after a decision, or until it is not whole.
+    assert standing_page(run, parent) == page
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.page_key.import_closure", lambda package, entry: {entry: "another"})
+        assert standing_page(run, parent) is None
+    with monkeypatch.context() as patch:
+        event = {"sequence": 1, "kind": "refused", "when": "now", "who": "ada", "decision": "sha256:" + "1" * 64}
+        patch.setattr("tasks.page_key.last_decision", lambda where, run_id: SimpleNamespace(**event))
+        assert standing_page(run, parent) is None
+    whole = Path(page).read_bytes()
+    Path(page).write_bytes(whole[:-1])
+    assert standing_page(run, parent) is None
+    Path(page).write_bytes(whole)
+    assert standing_page(run, parent) == page
     table, predicted, html = (
         tracker.fetch(parent, name, tmp_path / "fetched" / str(number)).read_text("utf-8")
         for number, name in enumerate(("external/hospital/images.csv", "external/hospital/predictions.csv", PAGE_FILE))
