@@ -24,7 +24,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 import numpy as np
 from numpy.typing import NDArray

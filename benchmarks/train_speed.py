@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 # Read once, when torch is imported; for every loop what the command line sets for itself.
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 import numpy as np
 import torch

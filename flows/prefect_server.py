@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,7 @@ __all__ = ["PrefectServer", "app", "start_server"]
 
 _THE_USERS_OWN = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
 _FILES_OF_SETTINGS = (".env", "prefect.toml")
+_ROOT = Path(__file__).resolve().parents[1]
 _START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
 
@@ -68,15 +70,18 @@ def start_server(environment: dict[str, str], folder: Path) -> PrefectServer | N
         environment: Prefect's settings; ``PREFECT_API_URL`` is added to this process's.
         folder: Where its log is kept.
     """
-    if any(os.environ.get(name) for name in _THE_USERS_OWN) or any(Path(name).exists() for name in _FILES_OF_SETTINGS):
+    if _has_settings(folder):
         return None
-    log = folder / "prefect-server.log"
+    # Two verbs in one home have a server each.
+    log = folder / f"prefect-server-{os.getpid()}.log"
     # Listening before the server does: no other program can take the port, and who asks early waits.
     with socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as words:
         port: int = listening.getsockname()[1]
-        server = ("uvicorn", "--factory", f"{__name__}:app", "--fd", str(listening.fileno()), "--log-level", "error")
+        server = ("uvicorn", "--factory", f"{__name__}:app", "--app-dir", str(_ROOT), "--fd", str(listening.fileno()))
+        # -P: no file of the folder that the user stands in is imported.
+        python = (sys.executable, "-P", "-m", *server, "--log-level", "error", "--lifespan", "on")
         process = subprocess.Popen(
-            [sys.executable, "-I", guard.__file__, sys.executable, "-m", *server],
+            [sys.executable, "-I", guard.__file__, *python],
             env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=words,
@@ -84,7 +89,7 @@ def start_server(environment: dict[str, str], folder: Path) -> PrefectServer | N
             pass_fds=[listening.fileno()],
             start_new_session=True,
         )
-    atexit.register(_stop, process)
+    atexit.register(_stop, process, log)
     address = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     return PrefectServer(address=address, log=log)
@@ -97,8 +102,21 @@ def app() -> Callable[..., Any]:
     return create_app(ephemeral=True, final=True)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Let it end what it is writing, then make sure."""
+def _has_settings(folder: Path) -> bool:
+    """Whether Prefect would find settings of the user's: in the environment, a profile, or a file where it starts."""
+    if any(os.environ.get(name) for name in _THE_USERS_OWN) or any(Path(name).exists() for name in _FILES_OF_SETTINGS):
+        return True
+    project = Path("pyproject.toml")
+    with suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        if "prefect" in tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {}):
+            return True
+    return (folder / "prefect" / "profiles.toml").exists()
+
+
+def _stop(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Let it end what it is writing, then make sure; its log is kept where it had ended by itself."""
+    if process.poll() is not None:
+        return
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:
@@ -106,3 +124,4 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    log.unlink(missing_ok=True)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from cxr_core.evaluate.schema import Evidence
 from tasks.curate import curate
-from tasks.data import DataVersion, version_data
+from tasks.data import version_data
 from tasks.ingest import ingest
 from tasks.page_key import standing_page
-from tasks.plan import Plan, make_plan
+from tasks.plan import make_plan
 from tasks.prepare import prepare
 from tasks.promote import promote, register
 from tasks.report import report_of
@@ -22,7 +20,6 @@ from tasks.retrains import find_retrain, open_retrain
 from tasks.run import Run, open_run
 from tasks.runners import runner_of, train_all
 from tasks.split import split
-from tasks.trained import Trained
 
 __all__ = ["retrain"]
 
@@ -56,15 +53,26 @@ def retrain(
             decision = promote(run, found.version)
             page = standing_page(run, parent) or _page(run, parent)
         else:
+            # Imported only where there is something to measure, for it takes seconds; and before anything is trained,
+            # for afterwards the checkout may hold other code.
+            from tasks.controls import controls
+            from tasks.evaluate import evaluate
+            from tasks.explain import explain
+            from tasks.external import external
+            from tasks.page import report
+
             data = version_data(run)
             with open_retrain(run, plan, data, cohort) as parent:
                 *folds, refit = train_all(run, plan, data, parent, runner)
-                evidence = _measure(run, plan, data, parent, folds, refit)
-                _page(run, parent)
+                belief = controls(run, parent, folds)
+                elsewhere = external(run, plan, parent, refit, belief)
+                evidence = evaluate(run, plan, data, parent, folds, refit, belief, elsewhere)
+                explain(run, parent, folds)
+                report(run, parent)
                 version = register(run, data, parent, refit, evidence)
             # After the run is closed: what is judged is finished. Then the page once more, with the decision.
             decision = promote(run, version)
-            page = _page(run, parent)
+            page = report(run, parent)
         return report_of(
             run,
             page=page,
@@ -75,22 +83,6 @@ def retrain(
             decision=decision,
             seconds=time.monotonic() - began,
         )
-
-
-def _measure(
-    run: Run, plan: Plan, data: DataVersion, parent: str, folds: Sequence[Trained], refit: Trained
-) -> Evidence:
-    # Imported only now, as the page's is: it takes seconds, and a retrain that finds its work done measures nothing.
-    from tasks.controls import controls
-    from tasks.evaluate import evaluate
-    from tasks.explain import explain
-    from tasks.external import external
-
-    belief = controls(run, parent, folds)
-    elsewhere = external(run, plan, parent, refit, belief)
-    evidence = evaluate(run, plan, data, parent, folds, refit, belief, elsewhere)
-    explain(run, parent, folds)
-    return evidence
 
 
 def _page(run: Run, parent: str) -> str:

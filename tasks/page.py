@@ -31,7 +31,7 @@ from tasks.adapters.tracking import Tracker
 from tasks.events import stage_done, stage_started
 from tasks.evidence import read_evidence, read_predictions, run_of
 from tasks.explain import PICTURES_FILE, SALIENCY_FILE
-from tasks.page_key import PAGE_FILE, PAGE_TAG, last_decision, page_key, page_place
+from tasks.page_key import PAGE_FILE, PAGE_TAG, last_decision, page_key, page_place, page_tag
 from tasks.run import Run
 from tasks.settings import Home, home
 from tasks.software import SOFTWARE_FILE, software
@@ -51,12 +51,14 @@ def report(run: Run, parent: str) -> str:
     log = tracker.attach(parent)
     if SOFTWARE_FILE not in tracker.read(parent).digests:
         log.json(SOFTWARE_FILE, software())
+    # Before the material is read: a decision taken meanwhile makes the next retrain draw anew.
+    key = page_key(run, parent)
     material = _material(run.home, parent)
     text = page(material)
     log.text(PAGE_FILE, text)
     for name, form in form_files(material).items():
         log.text(name, form)
-    log.tags({PAGE_TAG: page_key(run, parent)})
+    log.tags({PAGE_TAG: page_tag(key, tracker.read(parent).digests)})
     place = page_place(run.home, parent)
     stage_done("report", f"{len(text.encode()) / 1e6:.1f} MB, {place}")
     return place

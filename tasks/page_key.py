@@ -1,12 +1,14 @@
 """Whether a run's page still says what would be drawn, known without drawing it.
 
-A page follows from the run's artifacts, the last decision about its model and the code that draws; their digest is a
-tag of the run, written with the page.
+A page and its forms follow from what a finished run holds, which does not change, from the run's name, the last
+decision about its model and the code that draws. The digest of these, and of the files that came of them, is a tag of
+the run.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,46 +24,76 @@ from tasks.run import Run
 from tasks.settings import Home, checkout
 from tasks.stores import ledger_ref, registry_of, tracker_of
 
-__all__ = ["FORMS_FOLDER", "PAGE_FILE", "PAGE_TAG", "last_decision", "page_key", "page_place", "standing_page"]
+__all__ = [
+    "FORMS_FOLDER",
+    "PAGE_FILE",
+    "PAGE_TAG",
+    "last_decision",
+    "page_key",
+    "page_place",
+    "page_tag",
+    "standing_page",
+]
 
 PAGE_FILE = "report.html"
 FORMS_FOLDER = "forms/"
 PAGE_TAG = "cxr.page"
 
 _ENTRIES = ("cxr_core.report.page", "cxr_core.report.forms.published", "cxr_core.report.tracing")
-_CODE = "tasks/page.py"
+_CODE = ("tasks/evidence.py", "tasks/page.py", "tasks/software.py")
+_TEMPLATES = "cxr_core/report/templates"
 
 
 def standing_page(run: Run, parent: str) -> str | None:
-    """Where a finished run's page lies; None where none is whole, or where another one would be drawn now."""
+    """Where a finished run's page lies; None where it or a form is not whole, or where others would be drawn now."""
     tracker = tracker_of(run.home)
-    if tracker.read(parent).tags.get(PAGE_TAG) != page_key(run, parent):
+    record = tracker.read(parent)
+    if record.tags.get(PAGE_TAG) != page_tag(page_key(run, parent), record.digests):
         return None
     with tempfile.TemporaryDirectory() as scratch, suppress(TrackingError):
-        size = tracker.fetch(parent, PAGE_FILE, Path(scratch) / "page").stat().st_size
+        drawn = [
+            tracker.fetch(parent, name, Path(scratch) / str(number))
+            for number, name in enumerate(_drawn(record.digests))
+        ]
         stage_started("report")
         place = page_place(run.home, parent)
-        stage_done("report", f"{size / 1e6:.1f} MB, {place}; unchanged")
+        stage_done("report", f"{drawn[0].stat().st_size / 1e6:.1f} MB, {place}; unchanged")
         return place
     return None
 
 
 def page_key(run: Run, parent: str) -> str:
-    """Digest of all that a page is made of: ``sha256:<hex>``."""
-    digests = tracker_of(run.home).read(parent).digests
+    """Digest of what a page would be made of now: ``sha256:<hex>``."""
+    record = tracker_of(run.home).read(parent)
     event = last_decision(run.home, parent)
     closures = [import_closure(run.path / "cxr_core", entry=entry) for entry in _ENTRIES]
+    others = [*(run.path / name for name in _CODE), *sorted((run.path / _TEMPLATES).iterdir())]
+    drawn = _drawn(record.digests)
     return digest_value(
         {
-            "artifacts": {
-                name: digest
-                for name, digest in digests.items()
-                if name != PAGE_FILE and not name.startswith(FORMS_FOLDER)
-            },
+            "name": record.name,
+            "artifacts": {name: digest for name, digest in record.digests.items() if name not in drawn},
             "decided": None if event is None else [event.sequence, event.kind, event.when, event.who, event.decision],
-            "code": {_CODE: digest_file(run.path / _CODE), **{path: one[path] for one in closures for path in one}},
+            "code": {path: one[path] for one in closures for path in one}
+            | {path.relative_to(run.path).as_posix(): digest_file(path) for path in others},
         }
     )
+
+
+def page_tag(key: str, digests: Mapping[str, str]) -> str:
+    """What a run's tag says of the files that were drawn for a key.
+
+    Args:
+        key: As ``page_key`` said before they were drawn.
+        digests: Of the run's artifacts, with theirs.
+    """
+    return digest_value([key, {name: digests[name] for name in _drawn(digests)}])
+
+
+def _drawn(digests: Mapping[str, str]) -> list[str]:
+    """Names of the page, first, and the forms among a run's artifacts."""
+    forms = sorted(name for name in digests if name.startswith(FORMS_FOLDER))
+    return [PAGE_FILE, *forms] if PAGE_FILE in digests else forms
 
 
 def last_decision(where: Home, run_id: str) -> Event | None:

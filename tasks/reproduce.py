@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from cxr_core.cli import PROGRESS_MARK
+from cxr_core.errors import VersioningError
 from cxr_core.files import write_text
 from cxr_core.ingest.key import with_key_identity
 from cxr_core.ingest.pins import PINS_PATH
@@ -64,8 +66,10 @@ def note_settled(run: Run) -> None:
 
     The workspace is the run's own as long as it lasts: what is up to date now stays so.
     """
-    if not dvc.status(run.path):
-        _settled.add(run.id)
+    # Where DVC cannot say, the stages will.
+    with suppress(VersioningError):
+        if not dvc.status(run.path):
+            _settled.add(run.id)
 
 
 def outcome_words(outcomes: Sequence[dvc.StageOutcome]) -> str:

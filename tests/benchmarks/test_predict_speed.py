@@ -15,7 +15,7 @@ def test_a_files_answer_is_timed_beside_the_bare_pass_and_a_mark_not_met_is_exit
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
-    names = {"bare", "file", "pixels", "decoding", *(["onnxruntime"] if find_spec("onnxruntime") else [])}
+    names = {"bare", "folded", "file", "pixels", "decoding", *(["onnxruntime"] if find_spec("onnxruntime") else [])}
     for many in ("one", "sixteen"):
         assert set(report[many]) == names
         assert all(0 < each["p50_ms"] <= each["p90_ms"] for each in report[many].values())

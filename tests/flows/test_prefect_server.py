@@ -50,6 +50,7 @@ def test_it_answers_and_ends_with_the_process_that_started_it(tmp_path: Path) ->
     assert said["url"] == f"{said['address']}/api"
     assert said["version"] == __version__
     assert (tmp_path / "prefect/prefect.db").is_file()
+    assert not list(tmp_path.glob("*.log"))
     assert _gone(said["address"])
 
 
@@ -82,11 +83,29 @@ def test_settings_of_the_users_own_are_left_to_prefect(
     assert os.environ["PREFECT_API_URL"] == (value if name == "PREFECT_API_URL" else "")
 
 
-@pytest.mark.parametrize("name", [".env", "prefect.toml"])
-def test_files_of_settings_are_left_to_prefect(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).touch()
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".env", ""),
+        ("prefect.toml", ""),
+        ("pyproject.toml", "[tool.prefect.api]\nurl = 'http://127.0.0.1:1/api'\n"),
+        ("prefect/profiles.toml", "active = 'mine'\n"),
+    ],
+)
+def test_files_of_settings_are_left_to_prefect(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
 
     assert start_server({}, tmp_path) is None
+
+
+def test_no_file_of_the_folder_that_one_stands_in_is_imported(tmp_path: Path) -> None:
+    for name in ("uvicorn.py", "prefect.py", "flows.py"):
+        (tmp_path / name).write_text("raise SystemExit('mine')")
+    process = _program(tmp_path, seconds=0)
+    process.communicate(timeout=120)
+
+    assert process.returncode == 0
 
 
 def test_a_server_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -104,7 +123,7 @@ def test_a_server_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) 
 
 def _program(folder: Path, *, seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True, cwd=folder
+        [sys.executable, "-P", "-c", PROGRAM, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True, cwd=folder
     )
 
 
