@@ -64,9 +64,19 @@ def open_client(tracking_uri: str, artifact_root: str) -> MlflowClient:
         # Of six processes that meet an empty file, five die in the migrations.
         with FileLock(f"{path}.lock", timeout=_LOCK_SECONDS):
             if not path.exists():
-                # A client would place the default experiment in ./mlruns of whoever came first.
-                SqlAlchemyStore(tracking_uri, artifact_root)
+                _make_store(path, artifact_root)
             return MlflowClient(tracking_uri=tracking_uri)
+
+
+def _make_store(path: Path, artifact_root: str) -> None:
+    """Make an empty SQLite store, whole: MLflow refuses for ever what was killed in the middle of its migrations."""
+    partial = path.with_name(f".{path.name}.partial")
+    for left in path.parent.glob(f"{partial.name}*"):
+        left.unlink()
+    # A client would place the default experiment in ./mlruns of whoever came first.
+    store = SqlAlchemyStore(f"sqlite:///{partial}", artifact_root)
+    store.engine.dispose()
+    partial.rename(path)
 
 
 @contextmanager
