@@ -149,8 +149,8 @@ def _ended_before_the_kill(
 ) -> int | None:
     """Wait until a random moment; the exit code where the retrain ended before it."""
     if moments.random() < 0.5:
-        # Most of the whole length, so that a start which has much to do is killed and one with little left may end.
-        return _ended(process, moments.uniform(1.0, campaign.seconds * 0.8))
+        # Half of the whole length: a start that has much to do is killed, one with little left may end.
+        return _ended(process, moments.uniform(1.0, campaign.seconds * 0.5))
     deadline = time.monotonic() + campaign.seconds
     while not _states(home) and time.monotonic() < deadline:
         if (ended := _ended(process, 0.05)) is not None:
