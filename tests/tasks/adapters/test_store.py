@@ -189,7 +189,8 @@ def test_a_store_whose_maker_was_killed_in_the_middle_is_made_by_the_next(tmp_pa
     maker.wait()
     assert not database.exists()
 
-    with open_store(f"sqlite:///{database}", tmp_path / "artifacts").run("retrain", kind="retrain", provenance=PROVENANCE) as run:
+    tracker = open_store(f"sqlite:///{database}", tmp_path / "artifacts")
+    with tracker.run("retrain", kind="retrain", provenance=PROVENANCE) as run:
         run.text("figures/a.txt", FIGURE)
 
     assert database.is_file()
