@@ -25,7 +25,6 @@ from tasks.settings import Home, checkout
 from tasks.stores import ledger_ref, registry_of, tracker_of
 
 __all__ = [
-    "FORMS_FOLDER",
     "PAGE_FILE",
     "PAGE_TAG",
     "last_decision",
@@ -36,7 +35,7 @@ __all__ = [
 ]
 
 PAGE_FILE = "report.html"
-FORMS_FOLDER = "forms/"
+_FORMS_FOLDER = "forms/"
 PAGE_TAG = "cxr.page"
 
 _ENTRIES = ("cxr_core.report.page", "cxr_core.report.forms.published", "cxr_core.report.tracing")
@@ -92,7 +91,7 @@ def page_tag(key: str, digests: Mapping[str, str]) -> str:
 
 def _drawn(digests: Mapping[str, str]) -> list[str]:
     """Names of the page, first, and the forms among a run's artifacts."""
-    forms = sorted(name for name in digests if name.startswith(FORMS_FOLDER))
+    forms = sorted(name for name in digests if name.startswith(_FORMS_FOLDER))
     return [PAGE_FILE, *forms] if PAGE_FILE in digests else forms
 
 
