@@ -30,6 +30,7 @@ __all__ = ["PrefectServer", "app", "start_server"]
 _THE_USERS_OWN = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
 _FILES_OF_SETTINGS = (".env", "prefect.toml")
 _ROOT = Path(__file__).resolve().parents[1]
+_HOST = "127.0.0.1"
 _START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
 
@@ -75,7 +76,7 @@ def start_server(environment: dict[str, str], folder: Path) -> PrefectServer | N
     # Two verbs in one home have a server each.
     log = folder / f"prefect-server-{os.getpid()}.log"
     # Listening before the server does: no other program can take the port, and who asks early waits.
-    with socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as words:
+    with socket.create_server((_HOST, 0)) as listening, log.open("wb") as words:
         port: int = listening.getsockname()[1]
         server = ("uvicorn", "--factory", f"{__name__}:app", "--app-dir", str(_ROOT), "--fd", str(listening.fileno()))
         # -P: no file of the folder that the user stands in is imported.
@@ -90,9 +91,17 @@ def start_server(environment: dict[str, str], folder: Path) -> PrefectServer | N
             start_new_session=True,
         )
     atexit.register(_stop, process, log)
-    address = f"http://127.0.0.1:{port}"
+    _reach_without_proxy()
+    address = f"http://{_HOST}:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     return PrefectServer(address=address, log=log)
+
+
+def _reach_without_proxy() -> None:
+    """Have every client in this process ask this machine itself, whatever proxy the environment names."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [known, _HOST]))
 
 
 def app() -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,11 +14,14 @@ from pathlib import Path
 
 from cxr_core.errors import SettingError, TrackingError
 from flows.output import Output
+from tasks.adapters import guard
 from tasks.settings import home
 
 __all__ = ["serve_ui"]
 
 _START_SECONDS = 120.0
+# Whatever proxy the environment names: the server is ours.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def serve_ui(out: Output, *, host: str, port: int) -> None:
@@ -48,7 +52,13 @@ def serve_ui(out: Output, *, host: str, port: int) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as words:
         process = subprocess.Popen(
-            command, env=os.environ | environment, stdout=words, stderr=subprocess.STDOUT, start_new_session=True
+            # However this process ends, a closed terminal included, the server and its port go with it.
+            [sys.executable, "-I", guard.__file__, *command],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         _wait(process, f"http://{host}:{chosen}/health", log)
@@ -98,7 +108,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
                 hint=f"Its last words are in {log}.",
             )
         try:
-            with urllib.request.urlopen(address, timeout=2):  # noqa: S310 - our own loopback address
+            with _direct.open(address, timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from cxr_core.audit.ledger_state import Event
-from cxr_core.errors import TrackingError
 from cxr_core.evaluate.schema import Evidence
 from cxr_core.explain.records import parse_saliency
 from cxr_core.files import read_json, write_text
@@ -162,12 +160,11 @@ def _origin(tracker: Tracker, record: RunRecord, evidence: Evidence) -> Origin:
 
 
 def _decided(where: Home, tracker: Tracker, run_id: str) -> Decided | None:
-    with suppress(TrackingError):
-        event = last_decision(where, run_id)
-        if event is not None and event.decision is not None:
-            decision = _json(tracker, run_id, f"decisions/{event.decision[7:19]}/decision.json")
-            return Decided(decision=parse_decision(decision), version=event.version, ledger=_words(event))
-    return None
+    event = last_decision(where, run_id)
+    if event is None or event.decision is None:
+        return None
+    decision = _json(tracker, run_id, f"decisions/{event.decision[7:19]}/decision.json")
+    return Decided(decision=parse_decision(decision), version=event.version, ledger=_words(event))
 
 
 def _words(event: Event) -> str:

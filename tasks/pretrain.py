@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ from cxr_core.prepare.stage import pack_rows
 from cxr_core.prepare.store import IMAGES_PATH
 from cxr_core.train.device import device_name, open_device, resolve_device
 from cxr_core.train.fold import FoldResult, train_fold
-from cxr_core.train.key import import_closure
+from cxr_core.train.key import import_closure, installed_versions
 from tasks.adapters.bundle import log_weights
 from tasks.adapters.records import DatasetRef, Provenance, RunRecord
 from tasks.adapters.registry import ModelVersion
 from tasks.adapters.runlog import Run as Log
 from tasks.data import DataVersion
-from tasks.events import progress, stage_done, stage_started
+from tasks.events import note, progress, stage_done, stage_started
 from tasks.live import Steps
 from tasks.publisher import Publisher
 from tasks.resume import Held, hold
@@ -43,6 +44,8 @@ from tasks.trained import CHANGED_TAG, EPOCHS_FILE, KEY_FILE, WEIGHTS
 __all__ = ["Pretraining", "plan_pretraining", "pretrain_backbone", "register_backbone"]
 
 _STAGE = "pretrain"
+# What trains, what chooses the images and deals them, and what makes pixels of them.
+_ENTRIES = ("cxr_core.train.fold", "cxr_core.curate.outside", "cxr_core.prepare.stage")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +102,12 @@ def plan_pretraining(run: Run) -> Pretraining:
         "device": device,
         "precision": resolve_precision(train.precision, device=device),
         "constraints": digest_file(run.path / "constraints.txt"),
-        "code": import_closure(run.path / "cxr_core"),
+        "versions": installed_versions(),
+        "code": {
+            path: digest
+            for entry in _ENTRIES
+            for path, digest in import_closure(run.path / "cxr_core", entry=entry).items()
+        },
     }
     present = {row.label for row in rows}
     return Pretraining(
@@ -117,7 +125,9 @@ def pretrain_backbone(run: Run, plan: Pretraining, data: DataVersion) -> RunReco
     """Train the backbone, or find the finished run that has; returns its run."""
     tracker = tracker_of(run.home)
     with hold(run.home, _identity(plan), _STAGE) as held:
-        if found := tracker.find(plan.key, artifacts=(WEIGHTS, BACKBONE_IMAGES, KEY_FILE), without=(CHANGED_TAG,)):
+        files = (WEIGHTS, BACKBONE_IMAGES, KEY_FILE)
+        passed_over = partial(note, _STAGE)
+        if found := tracker.find(plan.key, artifacts=files, without=(CHANGED_TAG,), passed_over=passed_over):
             stage_done(_STAGE, f"reused run {found.run_id[:8]}: nothing that it was made from has changed")
             return found
         tracker.end_orphans()
@@ -203,7 +213,7 @@ def _begin(run: Run, plan: Pretraining, data: DataVersion, held: Held) -> Log:
         kind="pretrain",
         provenance=_provenance(run, plan, data),
         key=plan.key,
-        resume=tracker.unfinished(wanted, params=params, known=held.run_id),
+        resume=tracker.unfinished(wanted, params=params, known=held.run_id, told=False),
     )
     held.belongs_to(log)
     log.params(params)
@@ -222,11 +232,12 @@ def _identity(plan: Pretraining) -> dict[str, str]:
     """Whose a saved state is: what is trained, and where, as ``identity_of`` says it of a fold."""
     parts = dict(plan.parts)
     train = dict(parts.pop("train"))
+    versions = ", ".join(f"{name} {text}" for name, text in sorted(parts.pop("versions").items()))
     machine = {
         "threads": str(train.pop("threads")),
         "precision": str(parts.pop("precision")),
         "device": device_name(open_device(parts.pop("device"))),
-        "libraries": f"constraints {parts.pop('constraints')}",
+        "libraries": f"{versions}, constraints {parts.pop('constraints')}",
     }
     return {"pretraining": digest_value({**parts, "train": train}), **machine}
 

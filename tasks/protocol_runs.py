@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cxr_core.report.protocols import protocols_page
 from cxr_core.train.key import TrainKey, import_closure
 from tasks.adapters.artifacts import artifact_place
 from tasks.adapters.records import DatasetRef
-from tasks.events import stage_done, stage_started
+from tasks.events import note, stage_done, stage_started
 from tasks.protocols import CrossValidated, Planned
 from tasks.run import Run
 from tasks.software import SOFTWARE_FILE, software
@@ -68,7 +69,7 @@ def find_protocols(run: Run, plans: Sequence[Planned]) -> FoundProtocols | None:
     """An earlier run of the same plans; None where there is none, or where any artifact of it is not whole."""
     tracker = tracker_of(run.home)
     files = (TABLE_FILE, CSV_FILE, FIGURE_FILE, PAGE_FILE, KEY_FILE)
-    parent = tracker.find(_key(run, plans).digest, artifacts=files)
+    parent = tracker.find(_key(run, plans).digest, artifacts=files, passed_over=partial(note, "evaluate"))
     if parent is None:
         return None
     folds: list[tuple[Trained, ...]] = []

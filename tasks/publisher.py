@@ -55,7 +55,7 @@ class Publisher:
         self._log: Log | None = None
         self._sample: Callable[[], None] | None = None
         self._away: TrackingError | None = None
-        self._refusal: TrackingError | None = None
+        self._refusal: Exception | None = None
         # A thread has no context of its own: Prefect tells by it whose notes these are.
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._work,), name=f"metrics of {stage}", daemon=True)
@@ -83,6 +83,7 @@ class Publisher:
 
         Raises:
             TrackingError: The tracker is there and refused.
+            OSError: The disk did not take what belongs to the run.
         """
         values = dataclasses.asdict(result)
         epoch = int(values.pop("epoch"))
@@ -135,6 +136,14 @@ class Publisher:
 
     def _work(self) -> None:
         """The thread: begin the run, then send what waits, and between whiles how busy the machine is."""
+        try:
+            self._send()
+        except Exception as error:  # noqa: BLE001 - a full disk, a fault of ours: told by who trains, not lost with the thread
+            with self._changed:
+                self._refusal = error
+                self._changed.notify_all()
+
+    def _send(self) -> None:
         while True:
             try:
                 with one_attempt():
@@ -148,7 +157,9 @@ class Publisher:
                     self._changed.notify_all()
                 self._tell_once(error)
                 with self._changed:
-                    if self._refusal or self._changed.wait_for(lambda: self._closed, timeout=_RETRY_SECONDS):
+                    if self._refusal is not None:
+                        return
+                    if self._changed.wait_for(lambda: self._closed, timeout=_RETRY_SECONDS):
                         return
 
     def _one_thing(self) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ _DEFAULT_STATE_SECONDS = 180.0
 _CHANGED = "CXR_RESUME_CHANGED"
 _STATES, _RUN, _IDENTITY, _CHANGES = "states", "run.json", "identity.json", "changed.json"
 _NAME_DIGITS = 16
+_KEEP_DAYS = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +127,7 @@ def hold(home: Home, identity: Mapping[str, str], stage: str) -> Generator[Held]
         held = Held(folder=folder, identity=identity, stage=stage)
         if not (folder / _STATES).is_dir():
             _look_elsewhere(held)
+        _forget_old(held)
         write_json(folder / _IDENTITY, dict(identity))
         yield held
     finally:
@@ -169,14 +172,24 @@ def _look_elsewhere(held: Held) -> None:
                 )
                 continue
             earlier = Held(folder=other, identity=began, stage=held.stage).changes
-            # Before the states: whoever finds them must know that they are another machine's.
-            write_json(held.folder / _CHANGES, {**changes, **earlier})
-            for name in (_STATES, "journal.jsonl"):
-                if (other / name).exists():
-                    (other / name).rename(held.folder / name)
-            shutil.rmtree(other, ignore_errors=True)
+            # Before it moves: whoever finds the states must know that they are another machine's.
+            write_json(other / _CHANGES, {**changes, **earlier})
+            # All at once, so that states never stand without their journal and their MLflow run.
+            shutil.rmtree(held.folder)
+            other.rename(held.folder)
             note(held.stage, f"goes on with what was stopped before something changed ({words})")
             return
+
+
+def _forget_old(held: Held) -> None:
+    """Remove what other trainings left that nobody went on with: each may hold half a gigabyte."""
+    kept = {held.folder, *_relatives(held.folder)}
+    for folder in sorted(path for path in held.folder.parent.iterdir() if path.is_dir() and path not in kept):
+        with _at_once(folder) as free, suppress(OSError):
+            days = (time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))) / 86400
+            if free and days > _KEEP_DAYS:
+                shutil.rmtree(folder)
+                note(held.stage, f"removed the states of a training that was stopped {days:.0f} days ago")
 
 
 def _name(identity: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cxr_core.classes import CLASSES
@@ -13,7 +14,7 @@ from cxr_core.evaluate.schema import Evidence
 from tasks.adapters.records import DatasetRef
 from tasks.adapters.registry import ModelVersion
 from tasks.data import DataVersion
-from tasks.events import stage_done, stage_started
+from tasks.events import note, stage_done, stage_started
 from tasks.evidence import EVIDENCE_FILE, HOLDOUT_FILE, read_evidence
 from tasks.plan import Plan
 from tasks.run import Run
@@ -46,7 +47,8 @@ def find_retrain(run: Run, plan: Plan) -> Found | None:
     """An earlier retrain of the same plan, or None where there is none or where any artifact of it is not whole."""
     tracker = tracker_of(run.home)
     held_out = (HOLDOUT_FILE,) if plan.held_out else ()
-    parent = tracker.find(plan.key.digest, artifacts=(EVIDENCE_FILE, PREDICTIONS_FILE, KEY_FILE, *held_out))
+    files = (EVIDENCE_FILE, PREDICTIONS_FILE, KEY_FILE, *held_out)
+    parent = tracker.find(plan.key.digest, artifacts=files, passed_over=partial(note, "evaluate"))
     if parent is None:
         return None
     version = _version_of(run, parent.run_id)

@@ -56,7 +56,7 @@ def check_request(overrides: Sequence[str]) -> Params:
         The parameters, overrides applied.
 
     Raises:
-        SettingError: No checkout here, code of another one, or a source that is not there.
+        SettingError: No checkout here, code of another one, a source that is not there, or nobody who acts.
         ParamsError: params.yaml or an override does not hold.
     """
     root = checkout()
@@ -65,6 +65,7 @@ def check_request(overrides: Sequence[str]) -> Params:
     for source in params.ingest.sources:
         source_address(source, os.environ)
     external_folders()
+    actor()
     return params
 
 
@@ -116,13 +117,24 @@ def under(run: Run, protocol: Protocol) -> Run:
 
 
 def actor() -> str:
-    """Who acts, as ledger and runs name them: ``CXR_ACTOR``, git's user.email, or the login name."""
+    """Who acts, as ledger and runs name them: ``CXR_ACTOR``, git's user.email, or the login name.
+
+    Raises:
+        SettingError: None of them is there.
+    """
     if asked := os.environ.get("CXR_ACTOR"):
         return asked
     email = try_git(Path.cwd(), "config", "user.email")
     if email and email.strip():
         return email.decode().strip()
-    return getpass.getuser()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # a container may run under a number that has no name
+        raise SettingError(
+            "Expected to know who acts; found neither CXR_ACTOR, nor git's user.email, nor a login name.",
+            reason="nobody",
+            hint="Set CXR_ACTOR to a name or an e-mail address.",
+        ) from error
 
 
 def _check_code(root: Path) -> None:

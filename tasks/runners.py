@@ -22,6 +22,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from cxr_core.errors import SettingError
+from cxr_core.train.device import open_device, resolve_device
 from tasks.data import DataVersion
 from tasks.live import progress_bar
 from tasks.plan import Plan
@@ -44,13 +45,15 @@ class Runner:
     Attributes:
         kind: Which runner.
         workers: Trainings at once.
-        gpus: A GPU's number for each of them; empty where there is no GPU.
+        gpus: A GPU's number for each of them; empty where none is used.
+        gpu_share: What one training takes of a GPU, in (0, 1]; 0 where none is used.
         address: Of a Dask scheduler or Ray head that runs already; empty starts one on this machine.
     """
 
     kind: Kind
     workers: int
     gpus: tuple[int, ...] = ()
+    gpu_share: float = 0.0
     address: str = ""
 
 
@@ -59,8 +62,15 @@ def runner_of(run: Run) -> Runner:
 
     Raises:
         SettingError: A variable does not hold.
+        TrainingError: The parameters ask for a GPU, and folds train on this machine, which has none.
     """
-    return read_runner(threads=run.params.train.threads, gpus=torch.cuda.device_count())
+    params = run.params.train
+    elsewhere = bool(os.environ.get(_ADDRESS))
+    if not elsewhere:
+        open_device(params.device)
+    # A GPU that no training uses bounds nothing. One asked for by name is there where folds train, if not here.
+    wanted = resolve_device(params.device) == "cuda"
+    return read_runner(threads=params.threads, gpus=max(torch.cuda.device_count(), elsewhere) if wanted else 0)
 
 
 def read_runner(*, threads: int, gpus: int, cores: int | None = None) -> Runner:
@@ -68,7 +78,7 @@ def read_runner(*, threads: int, gpus: int, cores: int | None = None) -> Runner:
 
     Args:
         threads: CPU threads of one training; without ``CXR_WORKERS`` as many train at once as the cores allow.
-        gpus: GPUs that torch sees; with one or more, these bound how many train at once.
+        gpus: GPUs to train on; with one or more, these bound how many train at once.
         cores: CPU cores; None counts those this process may use.
 
     Raises:
@@ -83,9 +93,25 @@ def read_runner(*, threads: int, gpus: int, cores: int | None = None) -> Runner:
         )
     usable = len(os.sched_getaffinity(0)) if cores is None else cores
     workers = _number(_WORKERS, default=max(1, usable // threads))
-    slots = tuple(range(gpus)) * _number(_PER_GPU, default=1)
+    address = os.environ.get(_ADDRESS) or ""
+    per_gpu = _number(_PER_GPU, default=1)
+    if kind == "dask" and gpus > 1 and not address:
+        raise SettingError(
+            f"{_RUNNER}=dask trains on one GPU of this machine; found {gpus}, and Dask would have every worker use the "
+            "first.",
+            reason="bad_runner",
+            hint=f"{_RUNNER}=processes uses all of them. Or set CUDA_VISIBLE_DEVICES to one, or name a Dask cluster "
+            f"whose workers have one each: {_ADDRESS}.",
+        )
+    slots = tuple(range(gpus)) * per_gpu
     workers = min(workers, len(slots)) if slots else workers
-    return Runner(kind=cast(Kind, kind), workers=workers, gpus=slots[:workers], address=os.environ.get(_ADDRESS) or "")
+    return Runner(
+        kind=cast(Kind, kind),
+        workers=workers,
+        gpus=slots[:workers],
+        gpu_share=1 / per_gpu if gpus else 0.0,
+        address=address,
+    )
 
 
 def train_all(run: Run, plan: Plan, data: DataVersion, parent: str, runner: Runner) -> list[Trained]:
@@ -152,13 +178,12 @@ def _submitter(runner: Runner) -> Generator[Callable[[dict[str, Any]], Any]]:
 
 def _on_cluster(runner: Runner, cluster: Any, asked: dict[str, Any]) -> Any:
     share: AbstractContextManager[Any] = nullcontext()
-    if runner.gpus:
-        # What one training takes of a GPU; the engine places no more on it.
-        part = len(set(runner.gpus)) / len(runner.gpus)
+    if runner.gpu_share:
+        # The engine places no more on a GPU than it has.
         if runner.kind == "ray":
-            share = import_module("prefect_ray.context").remote_options(num_gpus=part)
+            share = import_module("prefect_ray.context").remote_options(num_gpus=runner.gpu_share)
         else:
-            share = import_module("dask").annotate(resources={"GPU": part})
+            share = import_module("dask").annotate(resources=_resources(runner))
     with share:
         return cluster.submit(train, parameters=asked)
 
@@ -171,7 +196,14 @@ def _cluster(runner: Runner) -> Any:
             if runner.address:
                 return made(address=runner.address)
             # One thread a worker: see the laws above.
-            local = {"n_workers": runner.workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+            local = {
+                "n_workers": runner.workers,
+                "threads_per_worker": 1,
+                "processes": True,
+                "dashboard_address": None,
+                # What a worker may give out: Dask keeps a task for ever that asks for what no worker has declared.
+                "resources": _resources(runner),
+            }
             return made(cluster_kwargs=local)
         # One CPU a training is Ray's own measure; so many train at once as CPUs are offered.
         return import_module("prefect_ray").RayTaskRunner(
@@ -184,6 +216,11 @@ def _cluster(runner: Runner) -> Any:
             reason="runner_missing",
             hint=f"pip install -e '.[{runner.kind}]' -c constraints.txt",
         ) from error
+
+
+def _resources(runner: Runner) -> dict[str, float]:
+    """What a training takes of a Dask worker, which must have been declared there (``--resources GPU=1``)."""
+    return {"GPU": runner.gpu_share} if runner.gpu_share else {}
 
 
 def _number(name: str, *, default: int) -> int:

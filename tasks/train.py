@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -155,7 +156,7 @@ def _check_weights(key: TrainKey, result: FoldResult) -> None:
 
 def _found(run: Run, plan: Plan, fold: int | None, stage: str) -> Trained | None:
     try:
-        return find_trained(run, plan, fold)
+        return find_trained(run, plan, fold, passed_over=partial(note, stage))
     except TrackingError as error:
         if not is_away(error):
             raise

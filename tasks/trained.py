@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cxr_core.curate.cohort import COHORT_PATH, read_cohort
@@ -81,16 +82,27 @@ def provenance(run: Run, plan: Plan, data: DataVersion) -> Provenance:
     )
 
 
-def find_trained(run: Run, plan: Plan, fold: int | None) -> Trained | None:
+def find_trained(
+    run: Run, plan: Plan, fold: int | None, *, passed_over: Callable[[str], None] = lambda words: None
+) -> Trained | None:
     """A finished, undeleted run with this key whose every artifact is whole; None where there is none.
 
     One that went on after its machine had changed has not the bits that the key promises: it is found only where
     ``CXR_RESUME_CHANGED`` asks for such.
+
+    Args:
+        run: The retrain.
+        plan: What it trains.
+        fold: Which training; None for the refit.
+        passed_over: Called with the reason, in words, where a run with this key is not whole.
+
+    Raises:
+        TrackingError: MLflow does not answer.
     """
     files = (WEIGHTS, EPOCHS_FILE, KEY_FILE)
     wanted = (*files, PROBABILITIES_FILE) if plan.tests(fold) else files
     without = () if may_change() else (CHANGED_TAG,)
-    found = tracker_of(run.home).find(plan.of(fold).digest, artifacts=wanted, without=without)
+    found = tracker_of(run.home).find(plan.of(fold).digest, artifacts=wanted, without=without, passed_over=passed_over)
     return None if found is None else _reused(found, fold)
 
 
@@ -106,7 +118,10 @@ def begin_run(run: Run, plan: Plan, data: DataVersion, parent: str, fold: int | 
         provenance=provenance(run, plan, data),
         parent=parent,
         key=key.digest,
-        resume=tracker.unfinished({"cxr.key": key.digest, "cxr.kind": kind}, params=params, known=held.run_id),
+        # Another's points may be those of another machine: this folder's journal knows nothing of them.
+        resume=tracker.unfinished(
+            {"cxr.key": key.digest, "cxr.kind": kind}, params=params, known=held.run_id, told=False
+        ),
     )
     held.belongs_to(log)
     log.params(params)

@@ -21,6 +21,7 @@ from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.arrays import Arrays
 from cxr_core.evaluate.drafts import Draft, macro_auc, proportion
 from cxr_core.evaluate.estimates import settle
+from cxr_core.evaluate.p_words import p_words
 from cxr_core.evaluate.paired import shared_images
 from cxr_core.evaluate.predictions import Prediction, digest_predictions
 from cxr_core.stats.intervals import Interval
@@ -180,7 +181,7 @@ def _words(comparison: Comparison, first: str, second: str) -> str:
     return (
         f"{where}; difference in accuracy {accuracy.value:+.3f} ({accuracy.low:+.3f} to {accuracy.high:+.3f}), right "
         f"with one alone {comparison.only_first_right} : {comparison.only_second_right}, "
-        f"McNemar's p = {comparison.mcnemar_p:.3f}."
+        f"McNemar's {p_words(comparison.mcnemar_p)}."
     )
 
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from cxr_core.classes import CLASS_NAMES, CLASSES, ClassSlug
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.canvas import CLASS_COLOURS, FOLD_COLOURS, GREY, INK, new_figure, png, tidy
+from cxr_core.evaluate.p_words import p_words
 from cxr_core.evaluate.predictions import Prediction
 from cxr_core.evaluate.schema import Estimate, Evidence, PairTest, Population
 from cxr_core.stats.roc import roc_curve
@@ -230,8 +231,7 @@ def _test_words(pair: PairTest) -> str:
     outside = f"\n{pair.outside} more named the third class"
     if pair.statistic is None or pair.p is None:
         return f"no χ²: a row or column is empty\nn = {pair.n}{outside}"
-    p = f"p = {pair.p:.3f}" if pair.p >= 0.001 else "p < 0.001"
-    return f"χ² = {pair.statistic:.1f}, df = {pair.df}, {p}\nn = {pair.n}{outside}"
+    return f"χ² = {pair.statistic:.1f}, df = {pair.df}, {p_words(pair.p)}\nn = {pair.n}{outside}"
 
 
 def _shown(estimate: Estimate) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from cxr_core.classes import CLASSES
 from cxr_core.evaluate.compare import Difference
+from cxr_core.evaluate.p_words import p_words
 from cxr_core.evaluate.parts import Estimate
 from cxr_core.evaluate.protocol_parts import Against, ProtocolRow, ProtocolTable
 
@@ -50,7 +51,7 @@ def drop_words(row: ProtocolRow) -> str:
     if against.n == 0:
         return f"{row.protocol} and {against.reference} test no image in common: nothing can be compared."
     discordant = f"right with one alone {against.only_this_right} : {against.only_reference_right}"
-    p = "" if against.mcnemar_p is None else f", McNemar's {_p(against.mcnemar_p)}"
+    p = "" if against.mcnemar_p is None else f", McNemar's {p_words(against.mcnemar_p)}"
     figures = {"accuracy": against.accuracy, "macro AUC": against.macro_auc}
     told = "; ".join(f"{name} {_told(figure)}" for name, figure in figures.items())
     return (
@@ -70,10 +71,6 @@ def _told(one: Difference) -> str:
     if one.value is None or one.low is None or one.high is None:
         return f"not compared ({one.why})"
     return f"{one.first:.3f} against {one.second:.3f}, {difference_words(one)}, {_shown(one.low, one.high)}"
-
-
-def _p(p: float) -> str:
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
 def _shown(low: float, high: float) -> str:

@@ -1,8 +1,9 @@
 """Protocols side by side: the predictions of each protocol's folds in, one table of what each measures out.
 
 The rows speak of one cohort, dealt in several ways: at random (``paper``), with patients and duplicates kept together
-(``grouped``), each source tested by networks that never saw it (``loso``). How far a row falls below the first is what
-the first owes to images that its networks had all but seen.
+(``grouped``), each source tested by networks that never saw it (``loso``). How far ``grouped`` falls below ``paper`` is
+what ``paper`` owes to images that its networks had all but seen; networks of ``loso`` also train on other numbers of
+images and classes.
 
 Laws: the same predictions in any order give the same table, digest included; a row is paired with the first on the
 images that both test, and on no others; under ``grouped`` and ``loso`` no image leaks, or there is no table; what

@@ -18,6 +18,7 @@ from cxr_core.digests import digest_value
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.canvas import INK, new_figure, png
 from cxr_core.evaluate.predictions import Prediction
+from cxr_core.explain.halves import half_wrong
 
 __all__ = ["Panel", "choose", "panels_figure"]
 
@@ -53,8 +54,7 @@ def choose(predictions: Sequence[Prediction], *, per_class: int) -> dict[ClassSl
     for index, slug in enumerate(CLASSES):
         right = [row for row in ordered if row.label == index and row.correct]
         wrong = [row for row in ordered if row.label == index and not row.correct]
-        wrong_shown = min(len(wrong), max(per_class // 2, per_class - len(right)))
-        chosen[slug] = (*right[: per_class - wrong_shown], *wrong[:wrong_shown])
+        chosen[slug] = tuple(half_wrong(right, wrong, limit=per_class))
     return chosen
 
 

@@ -55,7 +55,7 @@ def _identifiable(evidence: Evidence) -> Gate:
 
 
 def _picture(name: str, control: PictureControl | None, margin: float) -> Gate:
-    """The networks' advantage over a control that sees no lung, for the class where it is least proven."""
+    """The networks' advantage over a picture control, for the class where it is least proven."""
     if control is None:
         return _failed(name, _UNMEASURED)
     limits: dict[ClassSlug, float | None] = {slug: finite(control.per_class[slug].advantage.low) for slug in CLASSES}

@@ -94,21 +94,25 @@ def _held_out(material: Material) -> Iterator[Belief]:
 
 
 def _controls(material: Material) -> Belief:
-    question = "Do classifiers that see no lung fail, as they must?"
+    question = "Do the controls fail, as they must?"
     controls = material.evidence.controls
     if controls is None:
         return Belief(question=question, found=Markup('<span class="missing">not measured</span>'), reading="unknown")
     unbeaten = [one.name for one in controls.pictures if one.verdict != "beaten"]
-    reading = "the networks are not proven to know more than these" if unbeaten else "they fail"
+    probe, permuted = controls.source_probe.verdict, controls.permuted_labels.verdict
+    failed = not unbeaten and probe == "not readable" and permuted == "at chance"
+    reading = "they fail" if failed else "one of them does not fail, or was not measured"
+    if unbeaten:
+        reading = "the networks are not proven to know more than these"
     if any(one.verdict == "shortcut" for one in controls.pictures):
         reading = "what lies beside the lungs tells a class as well as the networks do"
     beaten = f"{len(controls.pictures) - len(unbeaten)} of {len(controls.pictures)} beaten"
     return Belief(
         question=question,
         found=f"{beaten}{': not ' + ', '.join(unbeaten) if unbeaten else ''}; source probe "
-        f"{controls.source_probe.verdict}; permuted labels {controls.permuted_labels.verdict}",
+        f"{probe}; permuted labels {permuted}",
         reading=reading,
-        tone="good" if not unbeaten else "bad",
+        tone="good" if failed else "bad",
     )
 
 

@@ -139,7 +139,11 @@ def strata_panel(people: Population) -> Panel | None:
         if one.value is not None and one.low is not None and one.high is not None:
             axes.plot([one.low, one.high], [row, row], color=INK, linewidth=1.4)
             axes.plot([one.value], [row], marker="o", markersize=6, color=CLASS_COLOURS["viral"], linestyle="none")
-    names = [f"{row.by}: {row.value or 'not stated'} ({row.accuracy.n})".replace("_", " ") for row in shown]
+    few = [", too few" if row.too_few else "" for row in shown]
+    names = [
+        f"{row.by}: {row.value or 'not stated'} ({row.accuracy.n}{mark})".replace("_", " ")
+        for row, mark in zip(shown, few, strict=True)
+    ]
     axes.set_yticks(range(len(shown)), names, fontsize=10)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)

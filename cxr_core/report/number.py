@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from cxr_core.evaluate.p_words import p_words
 from cxr_core.evaluate.schema import Estimate, Fold, Population
 
 __all__ = [
@@ -112,10 +113,8 @@ def count(number: Any) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """``p = 0.031`` or ``p < 0.001``."""
-    if p is None:
-        return "no p"
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    """``p = 0.031`` or ``p < 0.001``; ``no p`` where there is none."""
+    return "no p" if p is None else p_words(p)
 
 
 def _figure(value: float, shown: str, low: str, high: str, counted: str, tail: str) -> Markup:

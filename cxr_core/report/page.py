@@ -15,9 +15,10 @@ from markupsafe import Markup
 
 from cxr_core.classes import CLASS_NAMES, CLASSES, SOURCE_NAMES, SOURCES, ClassSlug
 from cxr_core.evaluate.schema import Evidence, PairTest, Population, Stratum
+from cxr_core.explain.halves import half_wrong
 from cxr_core.paper import printed
 from cxr_core.paper.check import check_paper
-from cxr_core.report import number
+from cxr_core.report import number, recipe
 from cxr_core.report.beliefs import beliefs
 from cxr_core.report.diagrams import block_diagram, network_diagram, pipeline_diagram
 from cxr_core.report.figures import (
@@ -108,6 +109,8 @@ def _values(material: Material) -> dict[str, Any]:
         "outline": outline,
         "histories": material.histories,
         "epochs": max((len(each) for each in material.histories.values()), default=0),
+        "stopping": recipe.epochs(material.origin.params),
+        "dealt": recipe.dealt(evidence.context.protocol),
         "title": material.origin.name.capitalize(),
         "lead": _lead(material),
         "beliefs": beliefs(material),
@@ -206,8 +209,12 @@ def _too_few(people: Population) -> list[Stratum]:
 
 
 def _shown(pictures: Sequence[Picture]) -> tuple[list[Picture], int]:
-    """The first of each class, and how many stay behind."""
-    shown = [one for slug in CLASSES for one in [each for each in pictures if each.label == slug][:PICTURES_A_CLASS]]
+    """Of each class as many right as wrong ones where there are, and how many stay behind."""
+    shown: list[Picture] = []
+    for slug in CLASSES:
+        right = [one for one in pictures if one.label == slug and one.correct]
+        wrong = [one for one in pictures if one.label == slug and not one.correct]
+        shown += half_wrong(right, wrong, limit=PICTURES_A_CLASS)
     return shown, len(pictures) - len(shown)
 
 

@@ -19,7 +19,16 @@ from typing import Any, Literal
 from cxr_core.digests import digest_file, digest_value
 from cxr_core.params import TrainParams
 
-__all__ = ["MACHINE", "SCHEMA", "TrainKey", "explain_difference", "identity_of", "import_closure", "train_key"]
+__all__ = [
+    "MACHINE",
+    "SCHEMA",
+    "TrainKey",
+    "explain_difference",
+    "identity_of",
+    "import_closure",
+    "installed_versions",
+    "train_key",
+]
 
 SCHEMA = 1
 
@@ -106,7 +115,7 @@ def train_key(
         "device": device,
         "precision": precision,
         "weights": weights,
-        "versions": {name: version(name) for name in ("numpy", "torch", "torchvision")},
+        "versions": installed_versions(),
         "constraints": constraints,
         "code": import_closure(package or Path(__file__).resolve().parent.parent),
     }
@@ -136,6 +145,11 @@ def identity_of(key: TrainKey, *, device_name: str) -> dict[str, str]:
         "libraries": ", ".join(f"{name} {text}" for name, text in sorted(parts["versions"].items()))
         + f", constraints {_shown(parts['constraints'])}",
     }
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the libraries whose kernels compute weights, by name."""
+    return {name: version(name) for name in ("numpy", "torch", "torchvision")}
 
 
 def import_closure(package: Path, *, entry: str = _ENTRY) -> dict[str, str]:

@@ -25,7 +25,10 @@ from cxr_core.files import write_json, write_text
 from tasks.adapters.lineage import DataCommitSource
 from tasks.adapters.records import DIGEST_TAG, DatasetRef
 
-__all__ = ["Run", "flattened"]
+__all__ = ["SYSTEM_METRICS", "Run", "flattened"]
+
+SYSTEM_METRICS = "system/"
+"""How the names of metrics begin that say how busy the machine was; MLflow's pages know them by it."""
 
 # MLflow's column for a dataset's digest is this wide; a sha256 in hex is 64.
 _DATASET_DIGEST_CHARACTERS = 36
@@ -128,7 +131,8 @@ class Run:
             return self.file(name, path)
 
     def sampler(self) -> Callable[[], None]:
-        """What records CPU, memory, disk, network and GPU use once, each time it is called.
+        """What records CPU, memory, disk and network use once, each time it is called; a GPU's where MLflow finds
+        NVIDIA's library for it (``pip install nvidia-ml-py``).
 
         MLflow's own monitor does so from a thread, which gives up for good when the server is away for a moment.
         """
@@ -138,7 +142,7 @@ class Run:
 
         def sample() -> None:
             monitor.collect_metrics()
-            values = {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
+            values = {f"{SYSTEM_METRICS}{name}": value for name, value in monitor.aggregate_metrics().items()}
             for each in monitor.monitors:
                 each.clear_metrics()
             self.metrics({name: value for name, value in values.items() if math.isfinite(value)}, step=next(steps))

@@ -7,15 +7,12 @@ and says why; runs are named by id, never by module state; an artifact is handed
 from __future__ import annotations
 
 import logging
-import os
-import socket
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tasks.adapters.store import artifact_uri, open_client, translated  # isort: skip  (sets switches first)
-import psutil
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -23,7 +20,8 @@ from cxr_core.errors import CxrError, TrackingError
 from cxr_core.files import write_bytes
 from tasks.adapters.artifacts import checked_artifact
 from tasks.adapters.records import Point, Provenance, RunKind, RunRecord, record_of
-from tasks.adapters.runlog import Run, flattened
+from tasks.adapters.runlog import Run
+from tasks.adapters.stopped import at_work_here, died, goes_on, same_machine
 
 __all__ = ["Tracker", "open_store"]
 
@@ -88,7 +86,7 @@ class Tracker:
             resume: The id of a run that an earlier process began for the same; it is gone on with unless it is
                 finished or deleted.
         """
-        tags = {**provenance.tags(), "cxr.kind": kind, "cxr.host": socket.gethostname(), "cxr.pid": str(os.getpid())}
+        tags = {**provenance.tags(), "cxr.kind": kind, **at_work_here()}
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
         if key is not None:
@@ -116,32 +114,24 @@ class Tracker:
             # The body's own error is the one worth raising.
             _log.warning("Run %s could not be marked as failed: %s", run.id, second)
 
-    def unfinished(self, tags: Mapping[str, str], *, params: Mapping[str, Any], known: str | None = None) -> str | None:
-        """The newest run with these tags that was begun, is not finished, and is at work in no other process.
+    def unfinished(
+        self, tags: Mapping[str, str], *, params: Mapping[str, Any], known: str | None = None, told: bool = True
+    ) -> str | None:
+        """The run with these tags that was begun, is not finished and is at work in no other process; None without.
 
-        One whose parameters read otherwise is passed over, for MLflow would not take them. None where there is none.
-        Call ``end_orphans`` first, so that runs whose process died count as stopped.
+        One whose parameters read otherwise is passed over, for MLflow would not take them. Call ``end_orphans`` first.
 
         Args:
             tags: What it must carry.
             params: What will be recorded as its parameters.
-            known: A run that is known to be stopped, whatever its status says.
+            known: A run that is known to be stopped, whatever its status says; it comes first, then the newest.
+            told: Whether another than the known one may have metrics; those of the system are none.
         """
-        ours = {"cxr.host": socket.gethostname(), "cxr.pid": str(os.getpid())}
-        asked = flattened(params)
-        stopped = [
-            record
-            for record in self.search(tags)
-            if record.status in ("KILLED", "FAILED")
-            or (record.status == "RUNNING" and (record.run_id == known or ours.items() <= record.tags.items()))
-        ]
-        found = [each for each in stopped if all(asked.get(name) == value for name, value in each.params.items())]
-        return max(found, key=lambda record: record.started_ms).run_id if found else None
+        return goes_on(self.search(tags), params=params, known=known, told=told)
 
     def end_orphans(self) -> int:
         """Mark the runs that died with their process on this machine as KILLED; returns how many there were."""
-        running = self.search({"cxr.host": socket.gethostname()}, status="RUNNING")
-        dead = [record for record in running if not psutil.pid_exists(int(record.tags.get("cxr.pid", "0")))]
+        dead = died(self.search(same_machine(), status="RUNNING"))
         for record in dead:
             self.attach(record.run_id).tags({"cxr.reason": "process_died"})
             with translated(self.uri):
@@ -178,15 +168,23 @@ class Tracker:
         """The runs of a retrain, newest first."""
         return self.search({"mlflow.parentRunId": run_id})
 
-    def find(self, key: str, *, artifacts: Sequence[str], without: Sequence[str] = ()) -> RunRecord | None:
+    def find(
+        self,
+        key: str,
+        *,
+        artifacts: Sequence[str],
+        without: Sequence[str] = (),
+        passed_over: Callable[[str], None] = _log.warning,
+    ) -> RunRecord | None:
         """The newest finished, undeleted run with this cache key whose artifacts are there, byte for byte.
 
-        A run that lost an artifact, or whose bytes changed, is passed over with a warning.
+        A run that lost an artifact, whose bytes changed, or whose artifacts cannot be had, is passed over.
 
         Args:
             key: The training's.
             artifacts: Names of those it must have.
             without: Tags that it may not carry.
+            passed_over: Called with the reason, in words, where a run is.
         """
         for record in self.search({"cxr.key": key}, status="FINISHED"):
             if any(tag in record.tags for tag in without):
@@ -196,7 +194,7 @@ class Tracker:
                     with checked_artifact(record, name, tracking_uri=self.uri):
                         pass
             except TrackingError as error:
-                _log.warning("Run %s cannot be reused: %s", record.run_id, error.message)
+                passed_over(f"run {record.run_id[:8]} cannot be reused: {error.message}")
             else:
                 return record
         return None

@@ -43,7 +43,8 @@ def _nothing_of_prefects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_it_answers_and_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     from prefect import __version__
 
-    process = _program(tmp_path, seconds=0)
+    # A proxy that answers nobody: what is on this machine is asked without it.
+    process = _program(tmp_path, seconds=0, http_proxy="http://127.0.0.1:9")
     said = json.loads(process.communicate(timeout=120)[0])
 
     assert process.returncode == 0
@@ -121,10 +122,9 @@ def test_a_server_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) 
     assert "PREFECT_API_URL" in caught.value.hint
 
 
-def _program(folder: Path, *, seconds: float) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True, cwd=folder
-    )
+def _program(folder: Path, *, seconds: float, **variables: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", "-c", PROGRAM, str(folder), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=os.environ | variables)
 
 
 def _gone(address: str) -> bool:

@@ -111,6 +111,22 @@ def test_a_store_that_is_no_database_is_left_alone(
     assert state(untouched) == before
 
 
+def test_a_container_whose_user_has_no_name_is_asked_for_one_at_once(
+    untouched: Place, stand: Callable[[Place], Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.run import check_request
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4242")
+
+    stand(untouched)
+    monkeypatch.delenv("CXR_ACTOR")
+    monkeypatch.setattr("getpass.getuser", nameless)
+    with pytest.raises(SettingError, match="CXR_ACTOR") as refusal:
+        check_request([])
+    assert refusal.value.reason == "nobody"
+
+
 def test_a_home_that_is_a_file_is_named(untouched: Place, verb: Verb, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("", encoding="utf-8")
     place = Place(clone=untouched.clone, home=tmp_path / "home", sources=untouched.sources)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.request
 from pathlib import Path
 
 from cxr_core.classes import CLASSES
+from cxr_core.imaging.phantom import write_sources
 from tests.walk import FOLDS, QUOTA, Ended, Place, Retrained, retrain
 
 N = QUOTA * len(CLASSES)
@@ -93,6 +95,27 @@ def test_a_model_that_passes_every_gate_serves(promoted: Retrained) -> None:
     assert all(gate["passed"] for gate in decision["gates"])
     assert "models:/cxr-resnet34@champion" in json.dumps(promoted.report["next"])
     assert events(promoted.place) == ["events/000001-refused.json", "events/000002-promoted.json"]
+
+
+def test_a_set_from_elsewhere_is_a_table_of_its_own_and_repeats_no_training(
+    first: Retrained, again: Retrained, prefect_server: str, tmp_path: Path
+) -> None:
+    place, elsewhere = first.place.copy(tmp_path), tmp_path / "elsewhere"
+    write_sources(tmp_path / "other", seed=99, images=dict.fromkeys(CLASSES, 4), size=128)
+    (elsewhere / "normal").mkdir(parents=True)
+    for path in (tmp_path / "other/kaggle").glob("chest_xray/*/NORMAL/*"):
+        shutil.copy(path, elsewhere / "normal")
+    (elsewhere / "normal/broken.png").write_bytes(b"no picture")
+    ended = retrain(place, PREFECT_API_URL=prefect_server, CXR_EXTERNAL_OTHER=str(elsewhere))
+    assert ended.code == 0, ended.err
+    report, table = ended.report, ended.report["external"]["other"]
+    assert report["run"] != first.report["run"]
+    assert report["reused"] == FOLDS + 1
+    assert table["n"] + sum(table["left_out"].values()) == len(list(elsewhere.glob("*/*")))
+    assert table["left_out"]["not_an_image"] == 1
+    assert report["n"] == N
+    right = table["accuracy"]["k"]
+    assert f"other: {right} of {table['n']} right" in said(ended, "external")
 
 
 def test_a_prefect_server_lists_the_run_and_its_tasks(again: Retrained, prefect_server: str) -> None:

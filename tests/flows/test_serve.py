@@ -8,7 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
 
 from tests.walk import Ended, Retrained, wait_for
 
@@ -40,6 +44,32 @@ def test_the_pages_are_served_until_an_interrupt(promoted: Retrained) -> None:
     assert (process.returncode, out) == (0, "")
     assert "Traceback" not in err
     assert not alive(report["pid"])
+
+
+def test_the_server_and_its_port_go_with_a_process_that_is_killed(promoted: Retrained) -> None:
+    place = promoted.place
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "ui", "--port", "0", "--json"],
+        cwd=place.clone,
+        env=place.environment | {"http_proxy": "http://127.0.0.1:9"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        report = json.loads(process.stdout.readline())
+        process.stdout.close()
+        wait_for(report["address"].partition("/#/")[0])
+    finally:
+        process.kill()
+        process.wait()
+    end = time.monotonic() + 30
+    while alive(report["pid"]) and time.monotonic() < end:
+        time.sleep(0.05)
+    port = urlsplit(report["address"]).port
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_port_that_is_taken_is_told(promoted: Retrained, verb: Callable[..., Ended]) -> None:

@@ -76,6 +76,23 @@ def test_the_page_written_anew_is_the_page_that_was_logged(
     assert out.read_bytes() == logged.read_bytes()
 
 
+def test_a_decision_that_was_altered_is_refused_and_not_read_as_none(
+    first: Retrained, verb: Verb, tmp_path: Path
+) -> None:
+    # A run that other tests have had judged again has several.
+    whole = {path: path.read_bytes() for path in Path(first.report["page"]).parent.glob("decisions/*/decision.json")}
+    assert whole
+    try:
+        for path, data in whole.items():
+            path.write_bytes(data.replace(b"refused", b"granted"))
+        ended = verb(first.place, "report", first.report["run"], "--out", str(tmp_path / "page.html"), "--json")
+    finally:
+        for path, data in whole.items():
+            path.write_bytes(data)
+    assert (ended.code, ended.report["error"]["reason"]) == (1, "artifact_changed")
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_a_fold_alone_has_no_page(promoted: Retrained, verb: Verb, tmp_path: Path) -> None:
     fold = promoted.report["folds"][0]["run_id"]
     ended = verb(promoted.place, "report", fold, "--out", str(tmp_path / "page.html"), "--json")

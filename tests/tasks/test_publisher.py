@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -155,3 +156,11 @@ def test_a_training_that_fails_at_once_is_marked_as_failed_all_the_same(journal:
     with pytest.raises(ValueError, match="no weights"), _publisher(journal, tracker):
         raise error
     assert tracker.failed == [error]
+
+
+def test_what_nobody_foresaw_in_the_thread_is_raised_where_it_is_trained(journal: Journal, tracker: Tracker) -> None:
+    def full() -> Log:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"), _publisher(journal, tracker, begin=full) as publisher:
+        publisher.finish(_id, seconds=60)

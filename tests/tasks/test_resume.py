@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -91,8 +93,8 @@ def test_a_changed_machine_is_gone_on_with_where_that_was_asked_for_and_stays_wr
         assert held.resumable().may_differ == {"threads"}
         assert (held.folder / "states" / "step-0001-000002" / "header.json").read_text() == "of 2"
         assert [point.epoch for point in held.journal().points] == [1]
-        # Its metrics go to a run of its own: MLflow takes no second value of a parameter.
-        assert held.run_id is None
+        # Whose points the journal holds; where MLflow would refuse its parameters, `unfinished` passes it over.
+        assert held.run_id == "abc"
     assert not stopped.exists()
     monkeypatch.delenv("CXR_RESUME_CHANGED")
     with _hold(home, threads="4") as again:
@@ -129,6 +131,20 @@ def test_when_a_training_is_done_nothing_of_it_is_left(home: Home) -> None:
     with _hold(home, threads="4") as held:
         held.done()
     assert not [path for path in home.checkpoints.iterdir() if path.is_dir()]
+
+
+def test_what_nobody_went_on_with_for_long_is_removed_unless_it_is_held_or_asked_for(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    abandoned, held_elsewhere, ours, recent = (_stop_with_a_state(home, fold=fold) for fold in "1234")
+    with caplog.at_level("WARNING", logger="cxr"), _hold(home, fold="2"):
+        for folder in (abandoned, held_elsewhere, ours):
+            for path in (*folder.iterdir(), folder):
+                os.utime(path, (time.time() - 31 * 86400,) * 2)
+        with _hold(home, fold="3") as held:
+            assert (held.folder / "states").is_dir()
+    assert [path.is_dir() for path in (abandoned, held_elsewhere, ours, recent)] == [False, True, True, True]
+    assert "stopped 31 days ago" in "".join(caplog.messages)
 
 
 def test_what_may_change_is_a_part_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:

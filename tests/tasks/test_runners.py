@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow import MlflowClient
 
-from cxr_core.errors import SettingError
+from cxr_core.errors import SettingError, TrainingError
+from cxr_core.params import Device
 from tasks.data import DataVersion
 from tasks.events import LOGGER, Event
 from tasks.plan import make_plan
 from tasks.pool import TrainingPool
 from tasks.retrains import open_retrain
 from tasks.run import Run, open_run
-from tasks.runners import Runner, read_runner
+from tasks.runners import Runner, read_runner, runner_of
 from tasks.stores import tracker_of
 from tests.walk import Place, Retrained
 
@@ -79,11 +82,43 @@ def test_as_many_train_at_once_as_cores_and_gpus_allow(monkeypatch: pytest.Monke
     monkeypatch.setenv("CXR_RUNNER", "processes")
     assert read_runner(threads=2, gpus=0, cores=8) == Runner(kind="processes", workers=4)
     assert read_runner(threads=16, gpus=0, cores=8).workers == 1
-    assert read_runner(threads=2, gpus=2, cores=8) == Runner(kind="processes", workers=2, gpus=(0, 1))
+    assert read_runner(threads=2, gpus=2, cores=8) == Runner(kind="processes", workers=2, gpus=(0, 1), gpu_share=1)
     monkeypatch.setenv("CXR_FOLDS_PER_GPU", "2")
     monkeypatch.setenv("CXR_WORKERS", "3")
-    assert read_runner(threads=2, gpus=2, cores=8) == Runner(kind="processes", workers=3, gpus=(0, 1, 0))
+    shared = Runner(kind="processes", workers=3, gpus=(0, 1, 0), gpu_share=0.5)
+    assert read_runner(threads=2, gpus=2, cores=8) == shared
     assert read_runner(threads=2, gpus=1, cores=8).workers == 2
+
+
+def test_dask_is_not_given_gpus_that_it_cannot_tell_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXR_RUNNER", "dask")
+    assert read_runner(threads=2, gpus=1, cores=8).gpu_share == 1
+    with pytest.raises(SettingError) as caught:
+        read_runner(threads=2, gpus=2, cores=8)
+    assert caught.value.reason == "bad_runner"
+    monkeypatch.setenv("CXR_RUNNER_ADDRESS", "tcp://scheduler:8786")
+    assert read_runner(threads=2, gpus=2, cores=8).address == "tcp://scheduler:8786"
+
+
+@pytest.mark.parametrize(
+    ("device", "address", "share"), [("auto", "", 0), ("cpu", "ray://head:10001", 0), ("cuda", "ray://head:10001", 1)]
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_is_taken_where_the_parameters_come_to_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, device: Device, address: str, share: float
+) -> None:
+    monkeypatch.setenv("CXR_RUNNER", "ray")
+    monkeypatch.setenv("CXR_RUNNER_ADDRESS", address)
+    asked = replace(run, params=run.params.replace(train=run.params.train.replace(device=device)))
+    assert runner_of(asked).gpu_share == share
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_here_is_refused_before_the_first_stage(run: Run) -> None:
+    asked = replace(run, params=run.params.replace(train=run.params.train.replace(device="cuda")))
+    with pytest.raises(TrainingError) as caught:
+        runner_of(asked)
+    assert caught.value.reason == "no_cuda"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from statistics import median
 from markupsafe import Markup
 
 from cxr_core.classes import CLASS_NAMES, CLASSES, SOURCE_NAMES, SOURCES
+from cxr_core.report import recipe
 from cxr_core.report.forms.words import class_list, known, patients, tally
 from cxr_core.report.material import Material
 from cxr_core.report.number import count, part
@@ -146,11 +147,11 @@ def partition(m: Material) -> Markup:
     evidence = m.evidence
     held = f" {m.evidence.coverage.words}." if m.evidence.coverage else ""
     return Markup(
-        "Protocol '{protocol}', {folds} folds: fold i tests, fold i + 1 validates, the others train.{held} {leak} test "
-        "images share a patient or duplicate cluster with images that trained or validated their fold; claims are made "
-        "of the others."
+        "Protocol '{protocol}', {folds} folds: {dealt}.{held} {leak} test images share a patient or "
+        "duplicate cluster with images that trained or validated their fold; claims are made of the others."
     ).format(
         protocol=evidence.context.protocol,
+        dealt=recipe.dealt(evidence.context.protocol),
         folds=len(evidence.all.folds),
         held=held,
         leak=part(evidence.leak.leaking, evidence.leak.n),
@@ -160,7 +161,7 @@ def partition(m: Material) -> Markup:
 def imbalance(m: Material) -> str:
     """What was done about unequal classes."""
     sizes = ", ".join(f"{CLASS_NAMES[slug]} {sum(m.cohort['counts'][slug].values())}" for slug in CLASSES)
-    return f"Nothing: the loss is not weighted and nothing is resampled ({sizes})."
+    return f"{recipe.loss_weights(m.origin.params)} ({sizes})."
 
 
 def flow(m: Material) -> str:

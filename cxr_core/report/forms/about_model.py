@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from cxr_core.report import recipe
 from cxr_core.report.forms.words import class_list
 from cxr_core.report.material import Material
 from cxr_core.report.number import count, estimate, share
@@ -65,14 +66,8 @@ def design(_: Material) -> str:
 def training(m: Material) -> str:
     """How it was trained."""
     params = m.origin.params
-    wanted = ("epochs", "batch_size", "learning_rate", "seed", "threads")
-    told = ", ".join(
-        f"{name.replace('_', ' ')} {params[f'train.{name}']}" for name in wanted if f"train.{name}" in params
-    )
-    return (
-        f"Cross-entropy, Adam; {told}; precision {m.origin.precision or 'not recorded'}. A fixed number of epochs, no "
-        "early stop, no tuning: no choice was made by a result."
-    )
+    precision = m.origin.precision or "not recorded"
+    return f"{recipe.optimiser(params)}; precision {precision}. {recipe.epochs(params)} No parameter was tuned here."
 
 
 def initialisation(m: Material) -> str | None:
@@ -98,7 +93,8 @@ def output(_: Material) -> str:
 
 def updating(m: Material) -> str:
     """Whether probabilities were corrected."""
-    if m.evidence.calibration is None:
+    calibration = m.evidence.calibration
+    if calibration is None or calibration.temperature.value is None:
         return "Nothing: the model is served as it was trained."
     return "One temperature divides the class scores; it is fitted on validation images."
 
@@ -127,9 +123,9 @@ def refusal(_: Material) -> str:
     )
 
 
-def chosen(_: Material) -> str:
+def chosen(m: Material) -> str:
     """How the registered model was chosen."""
-    return "Not by a result: it is a refit by the same recipe on every image that is not held out."
+    return recipe.chosen_by(m.origin.params)
 
 
 def combined(_: Material) -> str:

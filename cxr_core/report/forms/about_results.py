@@ -7,7 +7,7 @@ from collections import Counter
 from markupsafe import Markup
 
 from cxr_core.classes import CLASS_NAMES, CLASSES
-from cxr_core.evaluate.parts import Estimate
+from cxr_core.evaluate.parts import Estimate, Stratum
 from cxr_core.explain.records import Saliency
 from cxr_core.report.material import Material
 from cxr_core.report.number import count, estimate, part, share
@@ -66,10 +66,17 @@ def performance(m: Material) -> Markup:
 def variation(m: Material) -> Markup:
     """How accuracy differs between sources and folds."""
     rows = [row for row in m.evidence.leak_free.strata if row.by == "source"]
-    told = [Markup("{value}: {share}").format(value=row.value, share=share(row.accuracy)) for row in rows]
+    told = [
+        Markup("{value}: {share}{few}").format(value=row.value, share=share(row.accuracy), few=_few(row))
+        for row in rows
+    ]
     return Markup("Leak-free accuracy by source, worst first: {told}. Folds stand in Table 2 of the page.").format(
         told=Markup("; ").join(told)
     )
+
+
+def _few(row: Stratum) -> str:
+    return " (too few to say; not ranked)" if row.too_few else ""
 
 
 def fairness(m: Material) -> Markup | None:
@@ -109,14 +116,14 @@ def external(m: Material) -> Markup | None:
 
 
 def robustness(m: Material) -> str | None:
-    """Controls that see no lung; None where they were not run."""
+    """Controls that must fail; None where they were not run."""
     controls = m.evidence.controls
     if controls is None:
         return None
     told = ", ".join(f"{one.name} {one.verdict}" for one in controls.pictures)
     return (
-        f"Classifiers that see no lung: {told}; source probe {controls.source_probe.verdict}; permuted labels "
-        f"{controls.permuted_labels.verdict}."
+        f"Classifiers of little or none of the lungs: {told}; source probe {controls.source_probe.verdict}; permuted "
+        f"labels {controls.permuted_labels.verdict}."
     )
 
 
@@ -127,7 +134,8 @@ def interpretability(m: Material) -> str | None:
     kept = "" if m.saliency is None else f" {_worth(m.saliency)}"
     if m.saliency is None and (similarity := m.randomised_similarity) is not None:
         kept = f" Under random weights they keep a rank correlation of {similarity[0]:.2f} (n = {similarity[1]})."
-    shown = f"{len(m.pictures)} test images, half of them wrongly classified where there are enough"
+    wrong = sum(not one.correct for one in m.pictures)
+    shown = f"{len(m.pictures)} test images, {wrong} of them wrongly classified"
     return f"Grad-CAM of {m.outline.features} for {shown}.{kept}"
 
 
@@ -164,8 +172,8 @@ def failures(m: Material) -> Markup:
     )
     told = ", ".join(f"{name}: {n}" for name, n in pairs.most_common())
     return Markup(
-        "{wrong} leak-free test images are wrong: {told}. Wrong images stand among the Grad-CAM pictures."
-    ).format(wrong=part(wrong, people.n), told=told)
+        "{wrong} leak-free test images are wrong: {told}. Of the Grad-CAM pictures {shown} are of wrong images."
+    ).format(wrong=part(wrong, people.n), told=told, shown=sum(not one.correct for one in m.pictures))
 
 
 def limits(m: Material) -> Markup:
@@ -178,7 +186,7 @@ def limits(m: Material) -> Markup:
     ]
     absent = {
         "a temperature": evidence.calibration,
-        "controls that see no lung": evidence.controls,
+        "controls that must fail": evidence.controls,
         "images from elsewhere": evidence.external,
         "held-out images": evidence.holdout,
         "what the Grad-CAM maps are worth": m.saliency,
@@ -190,9 +198,9 @@ def limits(m: Material) -> Markup:
 
 def factors(m: Material) -> Markup | str:
     """What may matter, worst stratum first."""
-    rows = [row for row in m.evidence.leak_free.strata if row.accuracy.value is not None]
+    rows = [row for row in m.evidence.leak_free.strata if row.accuracy.value is not None and not row.too_few]
     if not rows:
-        return "Source, view, sex and age; none could be measured."
+        return "Source, view, sex and age; none has enough images to be ranked."
     worst = rows[0]
     return Markup("Source, view, sex and age. The worst: {by} {value}, accuracy {share}.").format(
         by=worst.by.replace("_", " "), value=worst.value or "not stated", share=share(worst.accuracy)

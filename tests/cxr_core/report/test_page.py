@@ -138,7 +138,15 @@ def test_what_maps_are_worth_stands_with_what_it_cannot_mean(text: str) -> None:
     section = text.split('id="saliency"')[1].split("</section>")[0]
     assert section.count("<b>It means</b>") == section.count("<b>It cannot mean</b>") == 3
     assert re.search(r"They <b class=\"good\">depend on the weights</b>. The mean is 0.10", section)
-    assert re.findall(r'<span class="(?:good|bad)">(more|less)</span>', section) == ["more", "less"]
+    told = re.findall(r'<span class="(?:good|bad)">(more than both|less than the area)</span>', section)
+    assert told == ["more than both", "less than the area"]
+    # Random weights whose maps lie there as well take the praise away.
+    given = saliency()
+    lungs = {slug: one.model_copy(update={"random": one.share}) for slug, one in given.lungs.per_class.items()}
+    there = given.lungs.model_copy(update={"per_class": lungs})
+    untold = page(material(saliency=given.model_copy(update={"lungs": there})))
+    assert "more than both" not in untold
+    assert "more than the area, not than random weights" in untold
     assert section.count("<figure>") == 3
     assert "Do the Grad-CAM maps show what was learned?" in text
     ignoring = page(material(saliency=saliency("do not depend on the weights")))

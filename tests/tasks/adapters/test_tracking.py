@@ -133,6 +133,16 @@ class TestUnfinished:
         assert tracker.unfinished({"cxr.key": KEY + "u3"}, params=self.PARAMS, known=mine.id) == mine.id
         tracker.finish(mine)
 
+    def test_points_of_another_than_the_known_run_are_no_ground_to_go_on(self, tracker: Tracker) -> None:
+        tags, bare = {"cxr.key": KEY + "u4"}, self.stopped(tracker, KEY + "u4")
+        told = self.stopped(tracker, KEY + "u4")
+        tracker.attach(told).metrics({"train_loss": 0.5}, step=1)
+        tracker.attach(bare).metrics({"system/cpu_utilization_percentage": 50.0})
+        assert tracker.unfinished(tags, params=self.PARAMS) == told
+        assert tracker.unfinished(tags, params=self.PARAMS, told=False) == bare
+        assert tracker.unfinished(tags, params=self.PARAMS, told=False, known=told) == told
+        assert tracker.unfinished(tags, params=self.PARAMS, known=bare) == bare
+
 
 def test_a_sampled_machine_has_system_metrics_at_once(tracker: Tracker) -> None:
     before = mlflow.get_tracking_uri()
@@ -189,9 +199,12 @@ class TestReuse:
         with tracker.run("f", kind="fold", provenance=PROVENANCE, key=KEY + "4"):
             assert tracker.find(KEY + "4", artifacts=[]) is None
 
-    def test_an_artifact_never_logged_disqualifies(self, tracker: Tracker) -> None:
-        self.finished(tracker, KEY + "5")
-        assert tracker.find(KEY + "5", artifacts=["predictions.csv", "history.json"]) is None
+    def test_an_artifact_never_logged_disqualifies_and_that_is_told(self, tracker: Tracker) -> None:
+        run_id, told = self.finished(tracker, KEY + "5"), list[str]()
+        files = ["predictions.csv", "history.json"]
+        assert tracker.find(KEY + "5", artifacts=files, passed_over=told.append) is None
+        (words,) = told
+        assert words.startswith(f"run {run_id[:8]} cannot be reused: ")
 
     def test_a_deleted_artifact_disqualifies_and_the_older_run_steps_in(self, tracker: Tracker) -> None:
         older = self.finished(tracker, KEY + "6")
