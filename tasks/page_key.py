@@ -65,7 +65,6 @@ def page_key(run: Run, parent: str) -> str:
     """Digest of what a page would be made of now: ``sha256:<hex>``."""
     record = tracker_of(run.home).read(parent)
     event = last_decision(run.home, parent)
-    closures = [import_closure(run.path / "cxr_core", entry=entry) for entry in _ENTRIES]
     others = [*(run.path / name for name in _CODE), *sorted((run.path / _TEMPLATES).iterdir())]
     drawn = _drawn(record.digests)
     return digest_value(
@@ -73,7 +72,7 @@ def page_key(run: Run, parent: str) -> str:
             "name": record.name,
             "artifacts": {name: digest for name, digest in record.digests.items() if name not in drawn},
             "decided": None if event is None else [event.sequence, event.kind, event.when, event.who, event.decision],
-            "code": {path: one[path] for one in closures for path in one}
+            "code": import_closure(run.path / "cxr_core", entry=_ENTRIES)
             | {path.relative_to(run.path).as_posix(): digest_file(path) for path in others},
         }
     )

@@ -151,6 +151,4 @@ def _names(dealt: Split) -> tuple[str, ...]:
 
 
 def _code(root: Path) -> dict[str, str]:
-    closures = [import_closure(root / "cxr_core", entry=entry) for entry in _ENTRIES]
-    files = {path: digest for closure in closures for path, digest in closure.items()}
-    return files | {_SCRIPT: digest_file(root / _SCRIPT)}
+    return import_closure(root / "cxr_core", entry=_ENTRIES) | {_SCRIPT: digest_file(root / _SCRIPT)}

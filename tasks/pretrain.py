@@ -103,11 +103,7 @@ def plan_pretraining(run: Run) -> Pretraining:
         "precision": resolve_precision(train.precision, device=device),
         "constraints": digest_file(run.path / "constraints.txt"),
         "versions": installed_versions(),
-        "code": {
-            path: digest
-            for entry in _ENTRIES
-            for path, digest in import_closure(run.path / "cxr_core", entry=entry).items()
-        },
+        "code": import_closure(run.path / "cxr_core", entry=_ENTRIES),
     }
     present = {row.label for row in rows}
     return Pretraining(

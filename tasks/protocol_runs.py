@@ -183,7 +183,6 @@ def _place(run: Run, parent: str) -> str:
 
 
 def _key(run: Run, plans: Sequence[Planned]) -> TrainKey:
-    closures = [import_closure(run.path / "cxr_core", entry=entry) for entry in _ENTRIES]
     parts = {
         "cohort": plans[0].plan.cohort,
         "order": ", ".join(each.protocol for each in plans),
@@ -192,6 +191,6 @@ def _key(run: Run, plans: Sequence[Planned]) -> TrainKey:
             for each in plans
         },
         "evaluate": run.params.evaluate.plain(),
-        "code": {path: digest for closure in closures for path, digest in closure.items()},
+        "code": import_closure(run.path / "cxr_core", entry=_ENTRIES),
     }
     return TrainKey(digest=digest_value(parts), parts=parts)

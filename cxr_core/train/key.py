@@ -152,7 +152,7 @@ def installed_versions() -> dict[str, str]:
     return {name: version(name) for name in ("numpy", "torch", "torchvision")}
 
 
-def import_closure(package: Path, *, entry: str = _ENTRY) -> dict[str, str]:
+def import_closure(package: Path, *, entry: str | tuple[str, ...] = _ENTRY) -> dict[str, str]:
     """Digest of every file of the package that importing ``entry`` runs, by path relative to the package's parent.
 
     Imports are read from the source, not run: those within functions and under conditions count too. Parent packages'
@@ -160,10 +160,10 @@ def import_closure(package: Path, *, entry: str = _ENTRY) -> dict[str, str]:
 
     Args:
         package: Folder of ``cxr_core``.
-        entry: Dotted name of the module to begin at.
+        entry: Dotted name of the module to begin at, or of several.
     """
     root = package.parent
-    waiting, seen = [entry], set[str]()
+    waiting, seen = [entry] if isinstance(entry, str) else [*entry], set[str]()
     while waiting:
         module = waiting.pop()
         if module in seen or _file(root, module) is None:

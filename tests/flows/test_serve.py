@@ -14,19 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.walk import Ended, Retrained, wait_for
+from tests.walk import Ended, Place, Retrained, wait_for
 
 
 def test_the_pages_are_served_until_an_interrupt(promoted: Retrained) -> None:
     place = promoted.place
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "ui", "--port", "0", "--json"],
-        cwd=place.clone,
-        env=place.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = _ui(place, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
         report = json.loads(process.stdout.readline())
@@ -47,15 +40,7 @@ def test_the_pages_are_served_until_an_interrupt(promoted: Retrained) -> None:
 
 
 def test_the_server_and_its_port_go_with_a_process_that_is_killed(promoted: Retrained) -> None:
-    place = promoted.place
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "ui", "--port", "0", "--json"],
-        cwd=place.clone,
-        env=place.environment | {"http_proxy": "http://127.0.0.1:9"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    process = _ui(promoted.place, stderr=subprocess.DEVNULL, http_proxy="http://127.0.0.1:9")
     try:
         assert process.stdout is not None
         report = json.loads(process.stdout.readline())
@@ -79,6 +64,17 @@ def test_a_port_that_is_taken_is_told(promoted: Retrained, verb: Callable[..., E
         ended = verb(promoted.place, "ui", "--port", str(other.getsockname()[1]), "--json")
     assert (ended.code, ended.report["error"]["reason"]) == (1, "port_taken")
     assert "--port 0" in ended.report["error"]["hint"]
+
+
+def _ui(place: Place, *, stderr: int, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "ui", "--port", "0", "--json"],
+        cwd=place.clone,
+        env=place.environment | variables,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
 
 
 def alive(process: int) -> bool:

@@ -123,7 +123,7 @@ def test_the_registered_model_is_tested_on_what_nothing_was_taught_from(
     # It stands until another one would be drawn, by other code or after a decision, or until it is not whole.
     assert standing_page(run, parent) == page
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.page_key.import_closure", lambda package, entry: {entry: "another"})
+        patch.setattr("tasks.page_key.import_closure", lambda package, entry: {"code": "another"})
         assert standing_page(run, parent) is None
     with monkeypatch.context() as patch:
         event = {"sequence": 1, "kind": "refused", "when": "now", "who": "ada", "decision": "sha256:" + "1" * 64}
