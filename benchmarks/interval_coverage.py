@@ -6,13 +6,14 @@
 Cohorts: patients of one image each (``single``) or of one to five, two on average (``several``), each patient of one
 class of three. An image's evidence for the classes is normal about its class's mean, and ``--alike`` of its variance is
 its patient's. The softmax of it is honest about such images; the classifier that is judged boasts: its scores are
-1.5 times as large, so 1.5 is its temperature. Accuracy and temperature are known exactly; the AUC, the Brier score and
-the calibration error from a million images.
+1.5 times as large, so 1.5 is its temperature; of a ``sure`` one they are 4 times as large. Differences are from a model
+that is right 3 in 100 less often. ``mean`` is that of a number an image, as maps have them: here the probability of the
+first class. Accuracy and temperature are known exactly; the others from a million images.
 
 Intervals over images take images for independent, which ``several`` are not: there they show what that costs. The
-bootstrap's are of every second cohort, and of fewer samples than an evaluation draws, for they are slow. Its
-percentiles are not printed by the product (``docs/adr/0014-limits-over-patients-by-formula.md``): they show what was
-turned down.
+bootstrap's are of every second cohort, and of fewer samples than an evaluation draws, for they are slow. What is
+``rejected`` is not printed by the product (``docs/adr/0014-limits-over-patients-by-formula.md``): the bootstrap's
+percentiles of an accuracy, and of a difference of two AUCs the deviation that these images show.
 
 ``coverage`` is the share of cohorts whose limits hold the truth, among those that have limits (``refused``: the share
 that has none, e.g. a temperature where every image is right); ``error`` is 1.96 standard errors of the simulation.
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -42,10 +44,20 @@ from support.simulated import IMAGES_A_PATIENT, Cohort, Design, cohort, truths_o
 
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.arrays import Arrays
-from cxr_core.evaluate.drafts import auc, brier, calibration_error, macro_auc, proportion
+from cxr_core.evaluate.differences import difference
+from cxr_core.evaluate.drafts import (
+    auc,
+    brier,
+    calibration_error,
+    macro_auc,
+    mean_fold_accuracy,
+    mean_loss,
+    proportion,
+)
 from cxr_core.stats.bootstrap import cluster_replicates, studentised_interval
+from cxr_core.stats.clusters import t_quantile
 from cxr_core.stats.intervals import Interval
-from cxr_core.stats.temperature import fit_temperature, temperature_limits
+from cxr_core.stats.temperature import fit_temperature, log_losses, temperature_limits
 
 CONFIDENCE = 0.95
 BAND = (0.93, 0.97)
@@ -169,41 +181,67 @@ def by_formula(made: Cohort) -> dict[Key, Interval | None]:
     """The intervals that a formula gives, as an evaluation prints them."""
     arrays, everyone = made.boastful, np.ones(len(made.boastful.label), dtype=bool)
     share = proportion(arrays.correct, everyone, arrays.patients, confidence=CONFIDENCE)
-    area = auc(arrays, 0, confidence=CONFIDENCE)
+    areas, means = (
+        [of(side) for side in (arrays, made.worse)]
+        for of in (
+            lambda side: auc(side, 0, confidence=CONFIDENCE),
+            lambda side: macro_auc(side, confidence=CONFIDENCE),
+        )
+    )
+    losses = mean_loss(log_losses(arrays.scores), arrays, confidence=CONFIDENCE)
     return {
         ("accuracy", "images"): share.limits,
         ("accuracy", "patients"): share.clustered,
-        ("auc", "images"): area.limits,
-        ("auc", "patients"): area.clustered,
-        ("macro_auc", "patients"): macro_auc(arrays, confidence=CONFIDENCE).clustered,
+        ("mean_fold_accuracy", "patients"): mean_fold_accuracy(arrays, confidence=CONFIDENCE).clustered,
+        ("auc", "images"): areas[0].limits,
+        ("auc", "patients"): areas[0].clustered,
+        ("auc_difference", "patients"): difference(*areas, arrays.patients).clustered,
+        ("macro_auc", "patients"): means[0].clustered,
+        ("macro_auc_difference", "patients"): difference(*means, arrays.patients).clustered,
         ("calibration_error", "patients"): calibration_error(arrays, confidence=CONFIDENCE).clustered,
+        ("sure_calibration_error", "patients"): calibration_error(made.sure, confidence=CONFIDENCE).clustered,
         ("honest_calibration_error", "patients"): calibration_error(made.honest, confidence=CONFIDENCE).clustered,
         ("temperature", "patients"): _temperature(arrays),
         ("brier", "patients"): brier(arrays, confidence=CONFIDENCE).clustered,
+        ("log_loss", "patients"): losses.clustered,
     }
 
 
 def by_bootstrap(made: Cohort, *, resamples: int, rng: np.random.Generator) -> dict[Key, Interval | None]:
-    """The intervals that samples of whole patients give, and the percentiles that were turned down."""
+    """The intervals that samples of whole patients give, and those that were turned down."""
     arrays, worse = made.boastful, made.worse
-    right, less = arrays.correct.astype(np.float64), worse.correct.astype(np.float64)
+    right, less, numbers = arrays.correct.astype(np.float64), worse.correct.astype(np.float64), arrays.scores[:, 0]
     lines = cluster_replicates(
         [str(each) for each in arrays.patients.of],
         [
             lambda drawn: drawn @ (right - less) / drawn.sum(axis=1),
+            lambda drawn: drawn @ numbers / drawn.sum(axis=1),
             lambda drawn: drawn @ right / drawn.sum(axis=1),
         ],
         resamples=resamples,
         rng=rng,
     )
-    groups = arrays.patients.n
-    low, high = np.quantile(lines[1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(lines[2], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {
-        ("accuracy_difference", "patients"): studentised_interval(
-            float((right - less).mean()), lines[0], groups=groups, confidence=CONFIDENCE
-        ),
+        ("accuracy_difference", "patients"): _drawn(float((right - less).mean()), lines[0], made),
+        ("mean", "patients"): _drawn(float(numbers.mean()), lines[1], made),
         ("accuracy", "rejected"): Interval(low=float(low), high=float(high)),
+        ("auc_difference", "rejected"): _plain(made),
     }
+
+
+def _drawn(value: float, line: NDArray[np.float64], made: Cohort) -> Interval:
+    return studentised_interval(value, line, groups=made.boastful.patients.n, confidence=CONFIDENCE)
+
+
+def _plain(made: Cohort) -> Interval | None:
+    """The difference of two AUCs and t times its own deviation over patients."""
+    mine, theirs = (auc(side, 0, confidence=CONFIDENCE) for side in (made.boastful, made.worse))
+    if mine.value is None or theirs.value is None or mine.influence is None or theirs.influence is None:
+        return None
+    patients, value = made.boastful.patients, mine.value - theirs.value
+    half = t_quantile(CONFIDENCE, patients.n) * math.sqrt(patients.variance(mine.influence - theirs.influence))
+    return Interval(low=value - half, high=value + half)
 
 
 def _temperature(arrays: Arrays) -> Interval | None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cxr_core.classes import CLASS_NAMES
+from cxr_core.evaluate.p_words import p_words
 from flows.views import figure
 
 __all__ = ["show_comparison"]
@@ -46,7 +47,7 @@ def _pair(console: Console, pair: Mapping[str, Any]) -> None:
         if area["value"] is None:
             console.print(f"    AUC of {CLASS_NAMES[slug]}: {escape(area['why'])}")
             continue
-        p = "nothing varies" if area["p"] is None else f"DeLong's p = {area['p']:.3f}"
+        p = "nothing varies" if area["p"] is None else f"DeLong's {p_words(area['p'])}"
         limits = f"{area['value']:+.3f} ({area['low']:+.3f} to {area['high']:+.3f})"
         console.print(
             f"    AUC of {CLASS_NAMES[slug]}: {area['first']:.3f} against {area['second']:.3f}, {limits}, {p}"

@@ -1,4 +1,4 @@
-"""Simulated cohorts whose truth is known: a design and a generator in, three classifiers' predictions out.
+"""Simulated cohorts whose truth is known: a design and a generator in, four classifiers' predictions out.
 
 Legend: N images, C = 3 classes.
 
@@ -21,13 +21,16 @@ from cxr_core.evaluate.arrays import Arrays, bin_members
 from cxr_core.stats.calibration import calibration_error as mean_gap
 from cxr_core.stats.clusters import Patients
 from cxr_core.stats.roc import delong_auc
+from cxr_core.stats.temperature import log_losses
 
 __all__ = ["IMAGES_A_PATIENT", "Cohort", "Design", "cohort", "truths_of"]
 
 # Drawn from with equal chances.
 IMAGES_A_PATIENT = {"single": (1,), "several": (1, 1, 1, 1, 2, 2, 3, 5)}
-# By how much the boastful classifiers' class scores are too large: their true temperature.
-_BOAST = 1.5
+# By how much the boastful classifiers' class scores are too large: their true temperature. Those of the sure one, as of
+# a network that was trained to the end, leave hardly a doubt of any image.
+_BOAST, _SURE = 1.5, 4.0
+_FOLDS = 5
 # The second model of a paired difference is this much worse, and shares this part of the first one's noise.
 _WORSE, _SHARED = 0.03, 0.8
 _TRUTH_IMAGES = 1_000_000
@@ -46,9 +49,10 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cohort:
-    """One simulated cohort: the boastful classifier, the honest one, and a slightly worse one, on the same images."""
+    """One simulated cohort: a boastful classifier, a sure, an honest and a slightly worse one, on the same images."""
 
     boastful: Arrays
+    sure: Arrays
     honest: Arrays
     worse: Arrays
 
@@ -64,6 +68,7 @@ def cohort(design: Design, rng: np.random.Generator, *, alike: float) -> Cohort:
     signal, weaker = _signal_of(design.accuracy), _signal_of(design.accuracy - _WORSE)
     return Cohort(
         boastful=_arrays(label, patients, first, signal, _BOAST),
+        sure=_arrays(label, patients, first, signal, _SURE),
         honest=_arrays(label, patients, first, signal, 1.0),
         worse=_arrays(label, patients, second, weaker, _BOAST),
     )
@@ -74,21 +79,31 @@ def truths_of(accuracy: float, rng: np.random.Generator) -> dict[str, float]:
     label = rng.integers(len(CLASSES), size=_TRUTH_IMAGES)
     alone = Patients(of=np.arange(_TRUTH_IMAGES))
     noise = rng.normal(size=(_TRUTH_IMAGES, len(CLASSES)))
-    arrays = _arrays(label, alone, noise, _signal_of(accuracy), _BOAST)
-    area = delong_auc(label == 0, arrays.scores[:, 0], confidence=0.95).value
-    said, came = arrays.scores.max(axis=1), arrays.correct
-    error = mean_gap(bin_members(arrays) * (said - came)[:, None])
+    signal = _signal_of(accuracy)
+    arrays, sure = (_arrays(label, alone, noise, signal, boast) for boast in (_BOAST, _SURE))
+    worse = _arrays(label, alone, noise, _signal_of(accuracy - _WORSE), _BOAST)
+    area, less = (delong_auc(label == 0, one.scores[:, 0], confidence=0.95).value for one in (arrays, worse))
     squares = ((arrays.scores - np.eye(len(CLASSES))[label]) ** 2).sum(axis=1).mean()
     return {
         "accuracy": accuracy,
+        "mean_fold_accuracy": accuracy,
         "auc": area,
         "macro_auc": area,
-        "calibration_error": error,
+        "calibration_error": _error_of(arrays),
+        "sure_calibration_error": _error_of(sure),
         "honest_calibration_error": 0.0,
         "temperature": _BOAST,
         "brier": float(squares),
+        "log_loss": float(log_losses(arrays.scores)[np.arange(_TRUTH_IMAGES), label].mean()),
+        "mean": float(arrays.scores[:, 0].mean()),
         "accuracy_difference": _WORSE,
+        "auc_difference": area - less,
+        "macro_auc_difference": area - less,
     }
+
+
+def _error_of(arrays: Arrays) -> float:
+    return mean_gap(bin_members(arrays) * (arrays.scores.max(axis=1) - arrays.correct)[:, None])
 
 
 def _signal_of(accuracy: float) -> float:
@@ -115,7 +130,7 @@ def _arrays(label: NDArray[np.int64], patients: Patients, noise: _Floats, signal
         patients=patients,
         label=label,
         predicted=predicted,
-        fold=np.zeros(len(label), dtype=np.int64),
+        fold=patients.of % _FOLDS,
         scores=special.softmax(boast * signal * evidence, axis=1),
         correct=predicted == label,
     )

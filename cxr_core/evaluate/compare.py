@@ -19,12 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from cxr_core.digests import digest_value
 from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.arrays import Arrays
+from cxr_core.evaluate.differences import difference
 from cxr_core.evaluate.drafts import Draft, macro_auc, proportion
 from cxr_core.evaluate.estimates import settle
 from cxr_core.evaluate.p_words import p_words
 from cxr_core.evaluate.paired import shared_images
 from cxr_core.evaluate.predictions import Prediction, digest_predictions
-from cxr_core.stats.intervals import Interval
+from cxr_core.stats.clusters import Patients
 from cxr_core.stats.paired import mcnemar
 
 __all__ = ["Comparison", "Difference", "compare", "compare_predictions", "comparison_digest", "settled_differences"]
@@ -35,7 +36,7 @@ class _Record(BaseModel):
 
 
 class Difference(_Record):
-    """First minus second, with its patient-cluster bootstrap interval."""
+    """First minus second, with its interval over patients."""
 
     first: float | None
     second: float | None
@@ -151,7 +152,8 @@ def settled_differences(
         resamples: Samples of the patient-cluster bootstrap; every figure sees the same ones.
         seed: Of the bootstrap.
     """
-    drafts = {name: _difference(first[name], second[name], same=same) for name in first}
+    patients = Patients.named(groups)
+    drafts = {name: difference(first[name], second[name], patients, same=same) for name in first}
     settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
     return {
         name: Difference(
@@ -182,21 +184,6 @@ def _words(comparison: Comparison, first: str, second: str) -> str:
         f"{where}; difference in accuracy {accuracy.value:+.3f} ({accuracy.low:+.3f} to {accuracy.high:+.3f}), right "
         f"with one alone {comparison.only_first_right} : {comparison.only_second_right}, "
         f"McNemar's {p_words(comparison.mcnemar_p)}."
-    )
-
-
-def _difference(first: Draft, second: Draft, *, same: bool) -> Draft:
-    mine, theirs = first.statistic, second.statistic
-    if mine is None or theirs is None or first.value is None or second.value is None:
-        why = first.why or second.why
-        return Draft(method="cluster_bootstrap", n=first.n, why=why)
-    return Draft(
-        method="cluster_bootstrap",
-        n=first.n,
-        value=first.value - second.value,
-        # The same probabilities to the last bit are the same model, and leave nothing to doubt.
-        clustered=Interval(low=0.0, high=0.0) if same else None,
-        statistic=lambda weights: mine(weights) - theirs(weights),
     )
 
 

@@ -18,6 +18,7 @@ from cxr_core.classes import CLASS_NAMES, CLASSES, ClassSlug
 from cxr_core.evaluate.arrays import Arrays
 from cxr_core.evaluate.control_classifier import scores_of_test
 from cxr_core.evaluate.control_pictures import CONTROLS, PictureName, Remains
+from cxr_core.evaluate.differences import difference
 from cxr_core.evaluate.drafts import Draft, auc, macro_auc, proportion
 from cxr_core.evaluate.estimates import settle
 from cxr_core.evaluate.parts import Estimate
@@ -94,20 +95,9 @@ def _drafts(control: Arrays, network: Arrays, confidence: float) -> dict[str, Dr
     }
     for index, slug in enumerate(CLASSES):
         mine, theirs = (auc(side, index, confidence=confidence) for side in (network, control))
-        drafts |= {f"{slug}.network": mine, f"{slug}.control": theirs, f"{slug}.advantage": _advantage(mine, theirs)}
+        advantage = difference(mine, theirs, network.patients)
+        drafts |= {f"{slug}.network": mine, f"{slug}.control": theirs, f"{slug}.advantage": advantage}
     return drafts
-
-
-def _advantage(mine: Draft, theirs: Draft) -> Draft:
-    better, worse = mine.statistic, theirs.statistic
-    if better is None or worse is None or mine.value is None or theirs.value is None:
-        return Draft(method="cluster_bootstrap", n=mine.n, why=mine.why or theirs.why)
-    return Draft(
-        method="cluster_bootstrap",
-        n=mine.n,
-        value=mine.value - theirs.value,
-        statistic=lambda weights: better(weights) - worse(weights),
-    )
 
 
 def _control(name: PictureName, settled: Mapping[str, Estimate], *, n: int, groups: int) -> PictureControl:

@@ -4,6 +4,9 @@ The classifier is the nearest training thumbnail, which learns everything by hea
 or its copy, among the training images, it finds it. Labels move with whole patients, so that a patient's other images
 give him away; where none is there, agreement is chance, and a classifier that does better has been shown the answers.
 
+What it checks are the folds and what is called leak-free. One film under two patients' names it cannot see, for each of
+the two gets a label of its own.
+
 Legend: N images of the cohort, G patients, R permutations.
 Laws: on test images without a patient in training the excess is 0 but for chance; each one with his own nearest image
 in training adds to it.

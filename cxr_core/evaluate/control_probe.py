@@ -4,7 +4,8 @@ Each fold's probe learns from the features of its validation images and is asked
 fold's own network trained on neither. Within one class, because across classes the source may be told by the class.
 
 Legend: N images of the cohort, n of one class that are asked about, K features.
-Laws: a class is asked about where two sources hold enough of it; a class that is not asked about says why.
+Laws: a class is asked about where two sources hold enough of it; a class that is not asked about says why; where limits
+reach from a coin's AUC to a fair one, nothing is decided.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from cxr_core.evaluate.parts import Estimate
 from cxr_core.evaluate.proofs import SourceProbe, Verdict
 from cxr_core.split.folds import Members, Split, leak_free
 from cxr_core.stats.clusters import Patients, clustered_area
-from cxr_core.stats.roc import auc_influence, weighted_auc
+from cxr_core.stats.roc import auc_influence, auc_of
 
 __all__ = ["source_probe"]
 
 # A source with fewer images or patients in a class says nothing of how it looks.
 _LEAST_IMAGES, _LEAST_PATIENTS = 10, 5
 _COIN = 0.5
+# Below it an AUC is poor (Hosmer, Lemeshow and Sturdivant 2013, § 5.2.4).
+_POOR = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -109,11 +112,11 @@ def _told_apart(asked: _Asked) -> list[int]:
 
 def _estimate(asked: _Asked, kept: Sequence[int], confidence: float) -> Estimate:
     """Mean one-vs-rest AUC over the kept sources."""
-    n, everyone = len(asked.source), np.ones((1, len(asked.source)))
+    n = len(asked.source)
     truths = [asked.source == source for source in kept]
     scores = [asked.scores[:, source] for source in kept]
     pairs = list(zip(truths, scores, strict=True))
-    value = float(np.mean([weighted_auc(truth, score, everyone)[0] for truth, score in pairs]))
+    value = float(np.mean([auc_of(truth, score) for truth, score in pairs]))
     each = [auc_influence(truth, score) for truth, score in pairs]
     fewest = min(int(truth.sum()) for truth in truths)
     # A kept source has several patients, so there are limits.
@@ -139,8 +142,10 @@ def _why_skipped(asked: _Asked, sources: Sequence[str]) -> str:
 def _verdict(estimates: Mapping[ClassSlug, Estimate]) -> Verdict:
     if not estimates:
         return "not identifiable"
-    readable = any(estimate.low is not None and estimate.low > _COIN for estimate in estimates.values())
-    return "readable" if readable else "not readable"
+    if any(estimate.low is not None and estimate.low > _COIN for estimate in estimates.values()):
+        return "readable"
+    poor = all(estimate.high is not None and estimate.high < _POOR for estimate in estimates.values())
+    return "not readable" if poor else "not decided"
 
 
 def _why(estimates: Mapping[ClassSlug, Estimate], skipped: Mapping[ClassSlug, str]) -> str:

@@ -1,9 +1,10 @@
 """Predictions as columns in, drafts of figures out: each a point, with the limits that a formula gives it.
 
-Legend: N images, C = 3 classes, B bootstrap samples.
+Legend: N images, C = 3 classes.
 
-A draft is a point, its intervals over images and over whole patients where a formula gives them, and how to recompute
-the point on reweighted images. Law: a draft that has no point says why.
+A draft is a point, its intervals over images and over whole patients where a formula gives them, and what a paired
+difference needs: each image's influence, or how to recompute the point on reweighted images. Law: a draft that has no
+point says why.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cxr_core.stats.calibration import calibration_limits
 from cxr_core.stats.clusters import Patients, clustered_area, clustered_share
 from cxr_core.stats.intervals import Interval, wilson
 from cxr_core.stats.losses import loss_limits
-from cxr_core.stats.roc import auc_influence, delong_auc, weighted_auc
+from cxr_core.stats.roc import auc_influence, auc_of, delong_auc
 
 __all__ = [
     "Draft",
@@ -46,10 +47,11 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """A figure before the bootstrap; without ``statistic`` it has no point, and ``why`` says so.
+    """A figure before the bootstrap; without ``value`` it has no point, and ``why`` says so.
 
-    ``limits`` are over images, ``clustered`` over patients. Without ``clustered`` the bootstrap makes them, unless
-    ``why`` says why there can be none.
+    ``limits`` are over images, ``clustered`` over patients. Without ``clustered`` the bootstrap makes them by
+    ``statistic``, unless ``why`` says why there can be none. ``influence`` (N,) is of a figure whose differences have
+    limits by formula.
     """
 
     method: Method
@@ -58,6 +60,7 @@ class Draft:
     limits: Interval | None = None
     clustered: Interval | None = None
     statistic: Statistic | None = None
+    influence: _Floats | None = None
     k: int | None = None
     why: str = ""
 
@@ -84,10 +87,10 @@ def auc(arrays: Arrays, index: int, *, confidence: float) -> Draft:
         why = f"An AUC needs {_LEAST_A_SIDE} images on each side, found {m} and {n - m}."
         return Draft(method="delong", n=n, why=why)
     area = delong_auc(truth, arrays.scores[:, index], confidence=confidence)
-    clustered, why = _area(arrays, [index], area.value, confidence)
-    limits, statistic = Interval(low=area.low, high=area.high), _auc_of(arrays, index)
+    influence, clustered, why = _area(arrays, [index], area.value, confidence)
+    limits = Interval(low=area.low, high=area.high)
     return Draft(
-        method=area.method, n=n, value=area.value, limits=limits, clustered=clustered, statistic=statistic, why=why
+        method=area.method, n=n, value=area.value, limits=limits, clustered=clustered, influence=influence, why=why
     )
 
 
@@ -98,15 +101,10 @@ def macro_auc(arrays: Arrays, *, confidence: float) -> Draft:
         found = ", ".join(f"{count} {slug}" for slug, count in zip(CLASSES, counts, strict=True))
         why = f"A macro AUC needs {_LEAST_A_SIDE} images a class, found {found}."
         return Draft(method="cluster_delong", n=len(arrays.label), why=why)
-    areas = [_auc_of(arrays, index) for index in range(len(CLASSES))]
-
-    def mean(weights: _Floats) -> _Floats:
-        return np.mean([area(weights) for area in areas], axis=0)
-
-    n = len(arrays.label)
-    value = float(mean(np.ones((1, n)))[0])
-    clustered, why = _area(arrays, range(len(CLASSES)), value, confidence)
-    return Draft(method="cluster_delong", n=n, value=value, clustered=clustered, statistic=mean, why=why)
+    n, classes = len(arrays.label), range(len(CLASSES))
+    value = float(np.mean([auc_of(arrays.label == index, arrays.scores[:, index]) for index in classes]))
+    influence, clustered, why = _area(arrays, classes, value, confidence)
+    return Draft(method="cluster_delong", n=n, value=value, clustered=clustered, influence=influence, why=why)
 
 
 def mean_fold_accuracy(arrays: Arrays, *, confidence: float) -> Draft:
@@ -126,15 +124,7 @@ def mean_fold_accuracy(arrays: Arrays, *, confidence: float) -> Draft:
         influence[tested] = (arrays.correct[tested] - share) / tested.sum() / len(folds)
     value = float(np.mean(shares))
     clustered, why = _if_enough(lambda: clustered_share(value, influence, arrays.patients, confidence=confidence))
-    means = [_mean_of(arrays.correct, tested) for tested in members]
-    return Draft(
-        method="cluster_wilson",
-        n=n,
-        value=value,
-        clustered=clustered,
-        statistic=lambda weights: np.mean([mean(weights) for mean in means], axis=0),
-        why=why,
-    )
+    return Draft(method="cluster_wilson", n=n, value=value, clustered=clustered, why=why)
 
 
 def brier(arrays: Arrays, *, confidence: float) -> Draft:
@@ -152,14 +142,7 @@ def mean_loss(losses: _Floats, arrays: Arrays, *, confidence: float) -> Draft:
     clustered, why = _if_enough(
         lambda: loss_limits(losses, arrays.scores, arrays.label, arrays.patients, confidence=confidence)
     )
-    return Draft(
-        method="cluster_t",
-        n=n,
-        value=float(paid.mean()),
-        clustered=clustered,
-        statistic=lambda weights: weights @ paid / weights.sum(axis=1),
-        why=why,
-    )
+    return Draft(method="cluster_t", n=n, value=float(paid.mean()), clustered=clustered, why=why)
 
 
 def calibration_error(arrays: Arrays, *, confidence: float) -> Draft:
@@ -168,15 +151,10 @@ def calibration_error(arrays: Arrays, *, confidence: float) -> Draft:
     if len(gaps) == 0:
         return Draft(method="cluster_t", n=0, why="There is no image to count.")
     sure = arrays.scores.max(axis=1)
-    clustered, why = _if_enough(lambda: calibration_limits(gaps, sure, arrays.patients, confidence=confidence))
-    return Draft(
-        method="cluster_t",
-        n=len(gaps),
-        value=error_of(gaps),
-        clustered=clustered,
-        statistic=lambda weights: np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1),
-        why=why,
+    clustered, why = _if_enough(
+        lambda: calibration_limits(gaps, arrays.correct, sure, arrays.patients, confidence=confidence)
     )
+    return Draft(method="cluster_t", n=len(gaps), value=error_of(gaps), clustered=clustered, why=why)
 
 
 def _if_enough(limits: Callable[[], Interval]) -> tuple[Interval | None, str]:
@@ -187,15 +165,17 @@ def _if_enough(limits: Callable[[], Interval]) -> tuple[Interval | None, str]:
         return None, error.message
 
 
-def _area(arrays: Arrays, classes: Sequence[int], value: float, confidence: float) -> tuple[Interval | None, str]:
-    """Limits over patients of the mean of some classes' AUCs."""
+def _area(
+    arrays: Arrays, classes: Sequence[int], value: float, confidence: float
+) -> tuple[_Floats, Interval | None, str]:
+    """Influence of each image on the mean of some classes' AUCs, and the mean's limits over patients."""
     truths = [arrays.label == index for index in classes]
     each = [auc_influence(truth, arrays.scores[:, index]) for truth, index in zip(truths, classes, strict=True)]
-    fewest = min(int(truth.sum()) for truth in truths)
-    return _if_enough(
+    fewest, influence = min(int(truth.sum()) for truth in truths), np.mean(each, axis=0)
+    clustered, why = _if_enough(
         lambda: clustered_area(
             value,
-            np.mean(each, axis=0),
+            influence,
             arrays.patients,
             alone=float(np.mean([(influence**2).sum() for influence in each])),
             positives=fewest,
@@ -203,10 +183,7 @@ def _area(arrays: Arrays, classes: Sequence[int], value: float, confidence: floa
             confidence=confidence,
         )
     )
-
-
-def _auc_of(arrays: Arrays, index: int) -> Statistic:
-    return lambda weights: weighted_auc(arrays.label == index, arrays.scores[:, index], weights)
+    return influence, clustered, why
 
 
 def _mean_of(hit: _Bools, among: _Bools) -> Statistic:

@@ -1,4 +1,4 @@
-"""Two models on the same images: areas paired by DeLong's covariance, and whether one is shown to be no worse.
+"""Two models on the same images: areas paired by patient, and whether one is shown to be no worse.
 
 Laws: swapping the two turns every difference round and keeps p; a table against itself differs by 0; nothing is claimed
 where an interval is missing.
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 from scipy import special
 
 from cxr_core.classes import CLASSES, ClassSlug
-from cxr_core.errors import EvidenceError
+from cxr_core.evaluate.arrays import Arrays
+from cxr_core.evaluate.differences import difference
+from cxr_core.evaluate.drafts import auc
 from cxr_core.evaluate.predictions import Prediction
-from cxr_core.stats.intervals import normal_quantile
-from cxr_core.stats.roc import delong_difference, weighted_auc
 
 __all__ = ["AreaDifference", "NonInferior", "Shared", "area_differences", "non_inferior", "shared_images"]
 
@@ -41,10 +42,11 @@ class Shared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AreaDifference:
-    """AUC of one class against the rest, first minus second, with DeLong's interval and two-sided p.
+    """AUC of one class against the rest, first minus second, with limits and DeLong's two-sided p, both over patients.
 
-    Null with a reason where a side has fewer than two images; p is null where both separate the classes alike, so that
-    nothing varies.
+    p is DeLong's test (1988) with each patient's images counted as one observation (Obuchowski 1997), by t; it takes
+    the spread as it is found, which few errors make too small, and the limits do not: where the two disagree, believe
+    the limits. Null with a reason where a side has fewer than two images; p is null where nothing varies.
     """
 
     first: float | None
@@ -86,7 +88,8 @@ def area_differences(shared: Shared, *, confidence: float) -> dict[ClassSlug, Ar
         shared: Images of both.
         confidence: Two-sided coverage, in (0, 1).
     """
-    return {slug: _area(shared, index, confidence) for index, slug in enumerate(CLASSES)}
+    first, second = Arrays.of(shared.first), Arrays.of(shared.second)
+    return {slug: _area(first, second, index, confidence) for index, slug in enumerate(CLASSES)}
 
 
 def non_inferior(low: float | None, *, margin: float) -> NonInferior:
@@ -100,22 +103,19 @@ def non_inferior(low: float | None, *, margin: float) -> NonInferior:
     return NonInferior(margin=margin, low=low, verdict="shown" if shown else "not shown")
 
 
-def _area(shared: Shared, index: int, confidence: float) -> AreaDifference:
-    truth = [row.label == index for row in shared.first]
-    scores = [[row.probabilities[index] for row in side] for side in (shared.first, shared.second)]
-    try:
-        value, variance = delong_difference(truth, scores[0], scores[1])
-    except EvidenceError as error:
-        return AreaDifference(first=None, second=None, value=None, low=None, high=None, p=None, why=error.message)
-    one, other = (float(weighted_auc(truth, side, [[1.0] * len(truth)])[0]) for side in scores)
-    half = normal_quantile(confidence) * math.sqrt(variance)
-    p = float(special.erfc(abs(value) / math.sqrt(2 * variance))) if variance > 0 else None
+def _area(first: Arrays, second: Arrays, index: int, confidence: float) -> AreaDifference:
+    mine, theirs = (auc(side, index, confidence=confidence) for side in (first, second))
+    found = difference(mine, theirs, first.patients, same=np.array_equal(first.scores, second.scores))
+    if found.value is None or found.clustered is None or mine.influence is None or theirs.influence is None:
+        return AreaDifference(first=None, second=None, value=None, low=None, high=None, p=None, why=found.why)
+    variance = first.patients.variance(mine.influence - theirs.influence)
+    t = abs(found.value) / math.sqrt(variance) if variance > 0 else None
     return AreaDifference(
-        first=one,
-        second=other,
-        value=value,
-        low=max(-1.0, value - half),
-        high=min(1.0, value + half),
-        p=p,
-        why="" if p is not None else "The two order these images alike, or without a fault: nothing varies.",
+        first=mine.value,
+        second=theirs.value,
+        value=found.value,
+        low=found.clustered.low,
+        high=found.clustered.high,
+        p=float(2 * special.stdtr(first.patients.n - 1, -t)) if t is not None else None,
+        why="" if t is not None else "The two order these images alike, or without a fault: nothing varies.",
     )

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-Verdict = Literal["readable", "not readable", "not identifiable"]
+Verdict = Literal["readable", "not readable", "not decided", "not identifiable"]
 
 
 class Identifiability(Record):
@@ -100,12 +100,18 @@ class SourceProbe(Record):
     per_class: dict[ClassSlug, Estimate]
     # Classes that were not asked about, each with the reason.
     skipped: dict[ClassSlug, str]
+    # ``readable`` where a class's lower limit is above a coin's 0.5; ``not readable`` where every upper limit is below
+    # 0.7; between the two the images decide nothing. Evidence of before calls all of that ``not readable``.
     verdict: Verdict
     why: str
 
 
 class PermutedLabels(Record):
-    """Whether a classifier that learns permuted labels does better than chance: then the folds leak."""
+    """Whether a classifier that learns permuted labels does better than chance: then a fold's patients are not apart.
+
+    It checks the folds and what is called leak-free, by another way than the one that dealt them. A film under two
+    patients' names it cannot see, for these get their labels one by one: that is the search for duplicates' to find.
+    """
 
     permutations: int = Field(ge=0)
     n: int = Field(ge=0)

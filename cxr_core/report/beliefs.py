@@ -101,7 +101,7 @@ def _controls(material: Material) -> Belief:
     unbeaten = [one.name for one in controls.pictures if one.verdict != "beaten"]
     probe, permuted = controls.source_probe.verdict, controls.permuted_labels.verdict
     failed = not unbeaten and probe == "not readable" and permuted == "at chance"
-    reading = "they fail" if failed else "one of them does not fail, or was not measured"
+    reading = "they fail" if failed else "one of them does not fail, decides nothing or was not measured"
     if unbeaten:
         reading = "the networks are not proven to know more than these"
     if any(one.verdict == "shortcut" for one in controls.pictures):

@@ -198,7 +198,8 @@ def _sizes(size: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _reliability(evidence: Evidence) -> list[Any]:
     confidence = evidence.confidence
     panels = [reliability_panel(evidence.leak_free.reliability, confidence=confidence, title="as trained, leak-free")]
-    if calibration := evidence.calibration:
+    calibration = evidence.calibration
+    if calibration and calibration.temperature.value is not None:
         after = calibration.after.reliability
         panels.append(reliability_panel(after, confidence=confidence, title="with the temperature, leak-free"))
     return panels

@@ -6,11 +6,13 @@ follows from the value, and a parameter that was not recorded is said not to be.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 __all__ = ["chosen_by", "dealt", "epochs", "loss_weights", "optimiser"]
 
-_OFF = ("", "null", "none", "constant", "0", "0.0")
+# Names of choices that leave something out; numbers that do are 0 and null.
+_OFF = ("", "none", "constant")
 _NOT_RECORDED = "not recorded"
 _SHOWN = ("epochs", "batch_size", "learning_rate", "seed", "threads")
 # Beside the paper's choices, which all of these leave off.
@@ -69,7 +71,11 @@ def loss_weights(params: Mapping[str, str]) -> str:
 
 
 def _set(params: Mapping[str, str], name: str) -> bool:
-    return params.get(f"train.{name}", "") not in _OFF
+    text = params.get(f"train.{name}", "")
+    try:
+        return bool(json.loads(text))
+    except ValueError:
+        return text not in _OFF
 
 
 def _name(parameter: str) -> str:

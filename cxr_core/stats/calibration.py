@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_core.stats.clusters import Patients, t_quantile
+from cxr_core.stats.clusters import Patients, clustered_share, t_quantile
 from cxr_core.stats.intervals import Interval
 
 __all__ = ["calibration_error", "calibration_limits"]
@@ -30,7 +30,12 @@ def calibration_error(gaps: NDArray[np.float64]) -> float:
 
 
 def calibration_limits(
-    gaps: NDArray[np.float64], probabilities: NDArray[np.float64], patients: Patients, *, confidence: float
+    gaps: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    probabilities: NDArray[np.float64],
+    patients: Patients,
+    *,
+    confidence: float,
 ) -> Interval:
     """Limits of the same over whole patients.
 
@@ -39,8 +44,14 @@ def calibration_limits(
     the limits stand around the mean of the two, with Student's t, and always hold the error itself. The lower one is 0
     unless an honest classifier's error would be smaller than this one (:func:`_honest_error`).
 
+    Where few images are wrong the gaps' own spread is far too small for the upper one. But the error is never smaller
+    than the distance of the mean probability from the accuracy, so that the upper limit reaches as far as either of the
+    accuracy's limits is from the mean probability: a hundred sure images of which none is wrong still leave room for an
+    error of some hundredths.
+
     Args:
         gaps: (N, B), at least one image.
+        right: Whether each image is right (N,).
         probabilities: Of each image's likeliest class (N,), in [0, 1].
         patients: Of the N images.
         confidence: Two-sided coverage, in (0, 1).
@@ -58,7 +69,9 @@ def calibration_limits(
     centre = (error + less) / 2
     honest = error <= _honest_error(gaps, probabilities, patients, confidence)
     low = 0.0 if honest else max(0.0, min(centre - half, error))
-    return Interval(low=float(low), high=float(max(centre + half, error)))
+    share, said = float(right.mean()), float(probabilities.mean())
+    accuracy = clustered_share(share, (right - share) / n, patients, confidence=confidence)
+    return Interval(low=float(low), high=float(max(centre + half, error, said - accuracy.low, accuracy.high - said)))
 
 
 def _honest_error(

@@ -23,12 +23,11 @@ __all__ = [
     "Auc",
     "RocCurve",
     "auc_influence",
+    "auc_of",
     "delong_auc",
-    "delong_difference",
     "newcombe_limits",
     "newcombe_variance",
     "roc_curve",
-    "weighted_auc",
 ]
 
 
@@ -105,6 +104,20 @@ def delong_auc(positive: ArrayLike, score: ArrayLike, *, confidence: float) -> A
     return Auc(value=value, variance=variance, low=low, high=high, positives=m, negatives=n, method=method)
 
 
+def auc_of(positive: ArrayLike, score: ArrayLike) -> float:
+    """The AUC alone: the share of pairs of a positive and a negative that the score orders.
+
+    Args:
+        positive: Truth (N,), boolean.
+        score: Score (N,), higher means more likely positive.
+
+    Raises:
+        EvidenceError: Lengths differ, a score is not finite, or a side is empty.
+    """
+    truth, values = _checked(positive, score, least=1)
+    return float(_components(truth, values)[0].mean())
+
+
 def auc_influence(positive: ArrayLike, score: ArrayLike) -> NDArray[np.float64]:
     """How much the AUC moves for a small weight more on each image: (N,), summing to 0.
 
@@ -124,55 +137,6 @@ def auc_influence(positive: ArrayLike, score: ArrayLike) -> NDArray[np.float64]:
     influence[truth] = (by_positive - area) / len(by_positive)
     influence[~truth] = (by_negative - area) / len(by_negative)
     return influence
-
-
-def delong_difference(positive: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> tuple[float, float]:
-    """Difference of two AUCs of the same images and its DeLong variance, covariance included.
-
-    Args:
-        positive: Truth (N,), boolean.
-        score_a: First score (N,).
-        score_b: Second score (N,).
-
-    Returns:
-        AUC(a) − AUC(b), and the variance of that difference.
-
-    Raises:
-        EvidenceError: As for :func:`delong_auc`.
-    """
-    truth, values_a = _checked(positive, score_a, least=2)
-    _, values_b = _checked(positive, score_b, least=2)
-    positive_a, negative_a = _components(truth, values_a)
-    positive_b, negative_b = _components(truth, values_b)
-    by_positive, by_negative = positive_a - positive_b, negative_a - negative_b
-    variance = by_positive.var(ddof=1) / len(by_positive) + by_negative.var(ddof=1) / len(by_negative)
-    return float(by_positive.mean()), float(variance)
-
-
-def weighted_auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
-    """AUC of many reweighted samples at once, as a bootstrap needs them.
-
-    Args:
-        positive: Truth (N,), boolean.
-        score: Score (N,).
-        weights: How often each row stands in each sample (B, N), at least 0.
-
-    Returns:
-        AUC a sample (B,); NaN where a sample holds no positive or no negative, for the bootstrap to leave out.
-
-    Raises:
-        EvidenceError: Lengths differ or a score is not finite.
-    """
-    truth, values = _checked(positive, score, least=0)
-    order = np.argsort(values, kind="stable")
-    counts = np.asarray(weights, dtype=np.float64)[:, order]  # (B, N), scores ascending
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) > 0]))
-    positives = np.add.reduceat(counts * truth[order], starts, axis=1)  # (B, distinct scores)
-    negatives = np.add.reduceat(counts * ~truth[order], starts, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives
-    wins = (positives * (below + negatives / 2)).sum(axis=1)
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
 def newcombe_limits(value: float, m: float, n: float, z: float) -> Interval:

@@ -11,13 +11,20 @@ PRINTED = {
     "accuracy, patients",
     "auc, images",
     "auc, patients",
+    "auc_difference, patients",
     "macro_auc, patients",
+    "macro_auc_difference, patients",
+    "mean_fold_accuracy, patients",
+    "mean, patients",
+    "sure_calibration_error, patients",
+    "log_loss, patients",
     "calibration_error, patients",
     "honest_calibration_error, patients",
     "temperature, patients",
     "brier, patients",
     "accuracy_difference, patients",
     "accuracy, rejected",
+    "auc_difference, rejected",
 }
 
 

@@ -97,6 +97,8 @@ def updating_found(m: Material) -> Markup | str:
     one = m.evidence.calibration
     if one is None:
         return "No temperature was fitted."
+    if one.temperature.value is None:
+        return f"No temperature was fitted. {one.temperature.why}"
     return Markup("Temperature {t}; calibration error {before} before, {after} after.").format(
         t=estimate(one.temperature),
         before=estimate(one.before.calibration_error),

@@ -184,10 +184,11 @@ def noise(study: Any) -> Any:
 
 
 def test_features_that_carry_the_source_are_readable_and_noise_is_not():
-    study = Study(n=240)
-    plain, marked = noise(study), noise(study)
+    study, large = Study(n=240), Study(n=600)
+    marked = noise(study)
     marked[:, 0] += [4.0 * (row.source == "rsna") for row in study.rows]
-    blind, seeing = (source_probe(looks(study, each), study.dealt, confidence=0.95) for each in (plain, marked))
+    seeing = source_probe(looks(study, marked), study.dealt, confidence=0.95)
+    blind = source_probe(looks(large, noise(large)), large.dealt, confidence=0.95)
     assert (blind.verdict, seeing.verdict) == ("not readable", "readable")
     assert set(seeing.per_class) == set(CLASSES)
     estimates: list[Any] = list(seeing.per_class.values())
@@ -197,6 +198,14 @@ def test_features_that_carry_the_source_are_readable_and_noise_is_not():
         assert estimate.n == 80
     assert (seeing.n, seeing.groups, seeing.skipped) == (240, 120, {})
     assert "0.5 is a coin" in seeing.why
+
+
+def test_of_few_images_whose_limits_reach_a_fair_area_nothing_is_said() -> None:
+    study = Study(n=96)
+    found = source_probe(looks(study, noise(study)), study.dealt, confidence=0.95)
+    assert all(estimate.low <= 0.5 for estimate in found.per_class.values())
+    assert any(estimate.high >= 0.7 for estimate in found.per_class.values())
+    assert found.verdict == "not decided"
 
 
 def test_a_class_that_tells_the_source_is_not_asked_about():

@@ -1,4 +1,4 @@
-"""Two models on the same images: DeLong's paired test against a calculation of its own, and what 'no worse' takes."""
+"""Two models on the same images: areas against calculations of their own, and what 'no worse' takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 
 from cxr_core.classes import CLASSES
+from cxr_core.evaluate.arrays import Arrays
+from cxr_core.evaluate.drafts import auc
 from cxr_core.evaluate.paired import area_differences, non_inferior, shared_images
 from tests.cxr_core.evaluate.examples import prediction, predictions
 
@@ -23,36 +25,85 @@ def noisy(rows, scale, *, seed=1):
     return made
 
 
+def components(truth, scores):
+    """DeLong, DeLong and Clarke-Pearson 1988, eq. 4 and 5, as they are written: each positive against each negative."""
+    wins = np.sign(scores[truth][:, None] - scores[~truth][None, :]) / 2 + 0.5
+    return wins.mean(), wins.mean(axis=1), wins.mean(axis=0)
+
+
 def by_hand(truth, one, other):
-    """DeLong, DeLong and Clarke-Pearson 1988, eq. 4 to 6, as it is written: every positive against every negative."""
-    truth = np.asarray(truth)
-    parts = []
-    for scores in (np.asarray(one), np.asarray(other)):
-        wins = np.sign(scores[truth][:, None] - scores[~truth][None, :]) / 2 + 0.5
-        parts.append((wins.mean(), wins.mean(axis=1), wins.mean(axis=0)))
-    m, n = int(truth.sum()), int((~truth).sum())
-    s10 = np.cov([parts[0][1], parts[1][1]])
-    s01 = np.cov([parts[0][2], parts[1][2]])
+    """Eq. 6 for the difference, each covariance over all of its images."""
+    parts = [components(truth, scores) for scores in (one, other)]
+    s10 = np.cov([parts[0][1], parts[1][1]], ddof=0) / truth.sum()
+    s01 = np.cov([parts[0][2], parts[1][2]], ddof=0) / (~truth).sum()
     contrast = np.array([1, -1])
-    return parts[0][0] - parts[1][0], float(contrast @ (s10 / m + s01 / n) @ contrast)
+    return parts[0][0] - parts[1][0], float(contrast @ (s10 + s01) @ contrast)
+
+
+def by_patient(truth, one, other, groups):
+    """Obuchowski 1997: a patient's components, less their means, are summed before they are squared."""
+    sums = dict.fromkeys(groups, 0.0)
+    for sign, scores in ((1, one), (-1, other)):
+        area, of_positives, of_negatives = components(truth, scores)
+        moved = np.empty(len(truth))
+        moved[truth] = (of_positives - area) / truth.sum()
+        moved[~truth] = (of_negatives - area) / (~truth).sum()
+        for group, each in zip(groups, moved, strict=True):
+            sums[group] += sign * each
+    return len(sums) / (len(sums) - 1) * sum(each**2 for each in sums.values())
+
+
+def columns(shared, index):
+    truth = np.array([row.label == index for row in shared.first])
+    return truth, *(np.array([row.probabilities[index] for row in side]) for side in (shared.first, shared.second))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_areas_differ_as_delongs_own_formulas_say(seed):
-    rows = predictions(90, seed=seed, strength=1.5)
-    other = noisy(rows, 1.5, seed=seed)
-    shared = shared_images(rows, other)
+def test_with_one_image_a_patient_p_is_delongs(seed):
+    rows = [replace(row, group=str(number)) for number, row in enumerate(predictions(90, seed=seed, strength=1.5))]
+    shared = shared_images(rows, noisy(rows, 1.5, seed=seed))
     found = area_differences(shared, confidence=0.95)
     for index, slug in enumerate(CLASSES):
-        truth = [row.label == index for row in shared.first]
-        scores = [[row.probabilities[index] for row in side] for side in (shared.first, shared.second)]
-        value, variance = by_hand(truth, *scores)
-        z = stats.norm.ppf(0.975)
-        area = found[slug]
-        assert area.value == pytest.approx(value, abs=1e-12)
-        assert area.first - area.second == pytest.approx(value, abs=1e-12)
-        assert area.low == pytest.approx(value - z * variance**0.5, abs=1e-12)
-        assert area.p == pytest.approx(2 * stats.norm.sf(abs(value) / variance**0.5), abs=1e-12)
+        value, variance = by_hand(*columns(shared, index))
+        assert found[slug].value == pytest.approx(value, abs=1e-12)
+        assert found[slug].first - found[slug].second == pytest.approx(value, abs=1e-12)
+        t = abs(value) / (variance * 90 / 89) ** 0.5
+        assert found[slug].p == pytest.approx(2 * stats.t.sf(t, 89), abs=1e-12)
+
+
+def test_with_several_images_a_patient_p_is_obuchowskis_and_limits_are_put_together_from_both_sides():
+    rows = predictions(120, strength=1.5)
+    rows = [replace(row, group=str(number // 3)) for number, row in enumerate(rows)]
+    shared = shared_images(rows, noisy(rows, 1.5))
+    groups = [row.group for row in shared.first]
+    sides = [Arrays.of(side) for side in (shared.first, shared.second)]
+    for index, slug in enumerate(CLASSES):
+        truth, one, other = columns(shared, index)
+        between = by_patient(truth, one, other, groups)
+        nothing = np.zeros(len(truth))
+        mine, theirs = (by_patient(truth, scores, nothing, groups) for scores in (one, other))
+        area = area_differences(shared, confidence=0.95)[slug]
+        assert area.p == pytest.approx(2 * stats.t.sf(abs(area.value) / between**0.5, len(set(groups)) - 1), abs=1e-12)
+        first, second = (auc(side, index, confidence=0.95) for side in sides)
+        down, up = first.value - first.clustered.low, second.clustered.high - second.value
+        correlation = (mine + theirs - between) / (2 * (mine * theirs) ** 0.5)
+        half = (down**2 + up**2 - 2 * correlation * down * up) ** 0.5
+        assert area.low == pytest.approx(area.value - half, abs=1e-12)
+
+
+def test_two_that_order_these_images_alike_are_not_proven_to_order_others_alike():
+    rows = predictions(90, strength=1.5)
+    sharper = []
+    for row in rows:
+        scores = np.array(row.probabilities) ** 2
+        sharper.append(replace(row, probabilities=tuple(float(p) for p in scores / scores.sum())))
+    shared = shared_images(rows, sharper)
+    perfect = [replace(row, probabilities=tuple(float(p) for p in np.eye(3)[row.label])) for row in rows]
+    for found in (
+        area_differences(shared, confidence=0.95),
+        area_differences(shared_images(rows, perfect), confidence=0.95),
+    ):
+        assert all(area.low < area.value < area.high for area in found.values())
 
 
 def test_swapping_turns_the_difference_round_and_keeps_p():
@@ -74,7 +125,7 @@ def test_a_model_against_itself_differs_by_nothing_and_too_few_images_say_why():
     lonely = [prediction(number, label=min(number, 1)) for number in range(5)]
     for area in area_differences(shared_images(lonely, lonely), confidence=0.95).values():
         assert area.value is None
-        assert "at least" in area.why
+        assert "2 images on each side" in area.why
 
 
 def test_only_images_leak_free_for_both_are_shared_and_the_first_has_the_last_word_on_labels():

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from cxr_core.classes import CLASSES
+from cxr_core.evaluate.calibrate import calibrate
 from cxr_core.paper.page import page_faults
 from cxr_core.report.page import PICTURES_A_CLASS, page
 from tests.cxr_core.evaluate.examples import prediction, predictions
-from tests.cxr_core.report.examples import cohort, decided, material, outline, pictures
+from tests.cxr_core.report.examples import PARAMS, cohort, decided, material, outline, pictures
 from tests.cxr_core.report.maps import saliency
 
 CAUTION = "not a medical device"
@@ -132,6 +133,23 @@ def test_what_was_not_measured_says_so() -> None:
     assert "Not judged yet" in bare
     assert "Held-out" not in bare
     assert page_faults(bare) == []
+
+
+def test_nothing_is_called_tempered_where_no_temperature_was_fitted() -> None:
+    rows = predictions(90)
+    sure = [prediction(n, label=n % 3, probabilities=tuple(np.eye(3)[n % 3] * 0.97 + 0.01)) for n in range(30)]
+    fitted, none = (calibrate(validation, rows, PARAMS) for validation in (rows, sure))
+    assert (fitted.temperature.value is None, none.temperature.value is None) == (False, True)
+    shown = []
+    for calibration in (fitted, none):
+        one = material(rows=rows)
+        evidence = one.evidence.model_copy(update={"calibration": calibration})
+        text = page(replace(one, evidence=evidence))
+        shown.append(text.split('id="calibration"')[1].split("</section>")[0])
+        assert page_faults(text) == []
+    assert ["with temperature" in each or "with the temperature" in each for each in shown] == [True, False]
+    assert "none was fitted" in shown[1]
+    assert none.temperature.why in shown[1]
 
 
 def test_what_maps_are_worth_stands_with_what_it_cannot_mean(text: str) -> None:

@@ -8,7 +8,7 @@ from sklearn.calibration import calibration_curve
 
 from cxr_core.errors import EvidenceError
 from cxr_core.stats.calibration import calibration_error, calibration_limits
-from cxr_core.stats.clusters import Patients
+from cxr_core.stats.clusters import Patients, clustered_share
 
 SEEDS = st.integers(0, 2**31)
 
@@ -27,7 +27,7 @@ def gaps(says, right, bins=10):
 
 
 def limits_of(says, right, patients, confidence=0.95):
-    return calibration_limits(gaps(says, right), says, patients, confidence=confidence)
+    return calibration_limits(gaps(says, right), right, says, patients, confidence=confidence)
 
 
 @given(SEEDS)
@@ -66,11 +66,27 @@ def test_of_an_honest_classifier_nothing_is_proven_and_of_a_boastful_one_somethi
 def test_one_image_of_a_patient_or_five_alike_prove_the_same():
     says, right, _ = images(8, 60, 60, boast=0.25)
     alone = Patients(of=np.arange(60))
-    once = calibration_limits(gaps(says, right), says, alone, confidence=0.95)
+    once = limits_of(says, right, alone)
     rows = np.repeat(np.arange(60), 5)
-    copied = calibration_limits(gaps(says[rows], right[rows]), says[rows], Patients(of=rows), confidence=0.95)
+    copied = limits_of(says[rows], right[rows], Patients(of=rows))
     assert copied.high == pytest.approx(once.high)
     assert (copied.low > 0) == (once.low > 0)
+
+
+@pytest.mark.parametrize("n", [40, 400])
+def test_where_every_image_is_right_and_sure_the_limit_is_what_their_number_allows(n):
+    says, right, alone = np.full(n, 0.999), np.ones(n, dtype=bool), Patients(of=np.arange(n))
+    limits = limits_of(says, right, alone)
+    accuracy = clustered_share(1.0, np.zeros(n), alone, confidence=0.95)
+    assert limits.low == 0
+    assert limits.high == pytest.approx(0.999 - accuracy.low)
+    # By the rule of three as many as 3 / n of all images may be wrong.
+    assert limits.high > 3 / n
+
+
+def test_of_a_classifier_that_doubts_too_much_the_limit_reaches_up_to_the_accuracys():
+    says, right, alone = np.full(50, 0.6), np.ones(50, dtype=bool), Patients(of=np.arange(50))
+    assert limits_of(says, right, alone).high == pytest.approx(0.4)
 
 
 def test_one_patient_has_no_limits():
