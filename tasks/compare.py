@@ -30,7 +30,7 @@ def compare_runs(names: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         ``runs`` (figures and architecture of each), ``pairs`` (each two on the leak-free images that both tested:
-        bootstrap, McNemar, DeLong, non-inferiority at the policy's margins), ``systems`` (as the paper prints them).
+        McNemar, DeLong, non-inferiority at the policy's margins), ``systems`` (as the paper prints them).
 
     Raises:
         TrackingError: No name, or one that is no retrain.

@@ -45,7 +45,7 @@ def evaluate(
     elsewhere: Mapping[str, External] | None = None,
 ) -> Evidence:
     """Pool the folds' predictions, add the refit's on held-out images, measure, and log what was measured."""
-    stage_started("evaluate", f"{run.params.evaluate.bootstrap} resamples by patient")
+    stage_started("evaluate")
     tracker = tracker_of(run.home)
     predictions = fold_predictions(run, folds)
     holdout = fold_predictions(run, [refit]) if plan.held_out else []

@@ -19,28 +19,37 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
+from cxr_core.params import TrainParams
 from cxr_core.train.progress import Progress
-from tasks.events import Event, listening
+from tasks.events import Event, listening, note
 from tasks.events import progress as tell
 
-__all__ = ["Steps", "progress_bar", "time_left", "words_of"]
+__all__ = ["Steps", "crowded", "progress_bar", "time_left", "words_of"]
 
 _EVERY_SECONDS = 5.0
 # How long the end of a training waits for its last bar.
 _LAST_SECONDS = 2.0
+# How long a training is watched before it is said that it has too few cores, and the least part of them it has alone.
+_WATCHED_SECONDS, _ENOUGH = 10.0, 0.7
 _log = logging.getLogger(__name__)
 
 
 class Steps:
-    """Tells each step of a training as an event: epoch, loss, speed and how long it still takes.
+    """Tells each step of a training as an event: epoch, loss, speed and how long it still takes; and, once, that its
+    threads do not get the cores they ask for.
 
     Args:
         stage: Whose progress it is.
+        params: How it is trained, the device by its name.
     """
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, stage: str, params: TrainParams) -> None:
         self._stage = stage
         self._began: tuple[float, int] | None = None
+        self._threads = params.threads
+        self._used = 0.0
+        # Steps on a GPU wait for no core, and a thread alone for no other.
+        self._watched = params.device == "cpu" and params.threads > 1
 
     def tell(self, step: Progress) -> None:
         """After a step; costs no more than a log line."""
@@ -48,15 +57,42 @@ class Steps:
         if self._began is None:
             # The first step of a process also chooses kernels: what is left is told from the steps after it.
             self._began = (now, step.done)
+            self._used = time.process_time()
         since, first = self._began
         words = words_of(step)
         left = time_left(step, seconds=now - since, steps=step.done - first)
         tell(self._stage, step.done, step.total, words if left is None else f"{words}, {left}")
+        if self._watched and now - since >= _WATCHED_SECONDS:
+            self._watched = False
+            if text := crowded(time.process_time() - self._used, seconds=now - since, threads=self._threads):
+                note(self._stage, text)
 
 
 def words_of(step: Progress) -> str:
     """``epoch 3 of 10, loss 0.412, 29 images/s``."""
     return f"epoch {step.epoch} of {step.epochs}, loss {step.loss:.3f}, {step.images_per_second:.0f} images/s"
+
+
+def crowded(processor_seconds: float, *, seconds: float, threads: int) -> str | None:
+    """What to know where a training's threads do not get the cores they ask for; None where they do.
+
+    Threads wait for each other after every layer, some of them without letting go of their core. Where another program
+    holds one back the others wait a slice of the scheduler each time, so that such a training takes several times as
+    long as its share of the machine explains; on one thread it does not.
+
+    Args:
+        processor_seconds: What the training's process used.
+        seconds: In how long.
+        threads: CPU threads that it trains on.
+    """
+    cores = processor_seconds / seconds
+    if cores >= _ENOUGH * threads:
+        return None
+    return (
+        f"gets {cores:.1f} of {threads} cores, for something else uses them, and threads that wait for each other take "
+        "several times as long then; beside other programs --set train.threads=1 is faster, though its weights are "
+        "others, so that no finished fold is reused"
+    )
 
 
 def time_left(step: Progress, *, seconds: float, steps: int) -> str | None:

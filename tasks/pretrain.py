@@ -167,6 +167,7 @@ def _train(run: Run, plan: Pretraining, data: DataVersion, held: Held) -> tuple[
     def fail(log: Log, error: BaseException) -> None:
         tracker_of(run.home).fail(log, error)
 
+    params = run.params.train.replace(device=device, precision=precision)
     publisher = Publisher(held.journal(), begin=begin, fail=fail, stage=_STAGE)
     with publisher:
         result = train_fold(
@@ -176,13 +177,13 @@ def _train(run: Run, plan: Pretraining, data: DataVersion, held: Held) -> tuple[
             val_idx=plan.validation,
             test_idx=plan.validation[:0],
             fold=None,
-            params=run.params.train.replace(device=device, precision=precision),
+            params=params,
             classes=plan.classes,
             checkpoint_path=held.folder / "model.safetensors",
             cache=run.home.weights_cache,
             registry=initial_weights(run),
             on_epoch=publisher.add,
-            on_step=Steps(_STAGE).tell,
+            on_step=Steps(_STAGE, params).tell,
             resumable=held.resumable(),
         )
 

@@ -102,7 +102,7 @@ def _train(work: _Work) -> Trained:
     """Train in the MLflow run that this training has, or in a new one."""
     run, held, key = work.run, work.held, work.plan.of(work.fold)
     dealt, store = read_split(run.path), open_store(run.path)
-    parts = members(dealt, work.fold)
+    parts, params = members(dealt, work.fold), _as_named(run.params.train, key)
 
     def begin() -> Log:
         return begin_run(run, work.plan, work.data, work.parent, work.fold, held)
@@ -119,13 +119,13 @@ def _train(work: _Work) -> Trained:
             val_idx=parts.validation,
             test_idx=parts.test,
             fold=work.fold,
-            params=_as_named(run.params.train, key),
+            params=params,
             checkpoint_path=held.folder / "model.safetensors",
             cache=run.home.weights_cache,
             registry=initial_weights(run),
             epochs=work.epochs,
             on_epoch=publisher.add,
-            on_step=Steps(held.stage).tell,
+            on_step=Steps(held.stage, params).tell,
             resumable=held.resumable(),
         )
         _check_weights(key, result)

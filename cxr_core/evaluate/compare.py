@@ -153,7 +153,7 @@ def settled_differences(
         seed: Of the bootstrap.
     """
     patients = Patients.named(groups)
-    drafts = {name: difference(first[name], second[name], patients, same=same) for name in first}
+    drafts = {name: difference(first[name], second[name], patients, confidence=confidence, same=same) for name in first}
     settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
     return {
         name: Difference(

@@ -95,7 +95,7 @@ def _drafts(control: Arrays, network: Arrays, confidence: float) -> dict[str, Dr
     }
     for index, slug in enumerate(CLASSES):
         mine, theirs = (auc(side, index, confidence=confidence) for side in (network, control))
-        advantage = difference(mine, theirs, network.patients)
+        advantage = difference(mine, theirs, network.patients, confidence=confidence)
         drafts |= {f"{slug}.network": mine, f"{slug}.control": theirs, f"{slug}.advantage": advantage}
     return drafts
 

@@ -1,7 +1,7 @@
 """Two drafts of one figure over the same images in, the draft of their difference out.
 
-A figure with an influence (an AUC, a mean of them) has limits by formula, from the limits of both and how alike they
-vary; any other is drawn by the patient-cluster bootstrap, both sides from the same samples.
+A figure with an influence (an AUC, a mean of them) has limits by formula; any other is drawn by the patient-cluster
+bootstrap, both sides from the same samples.
 
 Laws: swapping the two turns the difference round; what one side has not, the difference has not, and says why.
 """
@@ -9,24 +9,25 @@ Laws: swapping the two turns the difference round; what one side has not, the di
 from __future__ import annotations
 
 from cxr_core.evaluate.drafts import Draft
+from cxr_core.evaluate.parts import Method
 from cxr_core.stats.clusters import Patients
 from cxr_core.stats.intervals import Interval
-from cxr_core.stats.paired import difference_limits
+from cxr_core.stats.paired import difference_limits, joined
 
 __all__ = ["difference"]
 
 
-def difference(first: Draft, second: Draft, patients: Patients, *, same: bool = False) -> Draft:
+def difference(first: Draft, second: Draft, patients: Patients, *, confidence: float, same: bool = False) -> Draft:
     """First minus second.
 
     Args:
         first: A figure over some images.
         second: The same figure of another classifier, over the same images.
         patients: Of these images.
+        confidence: Two-sided coverage, in (0, 1).
         same: Whether both gave every image the same probabilities: the same model leaves nothing to doubt.
     """
-    by_formula = first.influence is not None or second.influence is not None
-    method = "cluster_delong" if by_formula else "cluster_bootstrap"
+    method: Method = "cluster_bootstrap" if first.method == "wilson" else "cluster_delong"
     if first.value is None or second.value is None:
         return Draft(method=method, n=first.n, why=first.why or second.why)
     value = first.value - second.value
@@ -35,9 +36,14 @@ def difference(first: Draft, second: Draft, patients: Patients, *, same: bool = 
     if first.influence is not None and second.influence is not None:
         if not (first.clustered and second.clustered):
             return Draft(method=method, n=first.n, value=value, why=first.why or second.why)
-        correlation = patients.correlation(first.influence, second.influence)
         limits = difference_limits(
-            first.value, first.clustered, second.value, second.clustered, correlation=correlation
+            value,
+            first.influence - second.influence,
+            patients,
+            below=joined(first.value - first.clustered.low, second.clustered.high - second.value),
+            above=joined(first.clustered.high - first.value, second.value - second.clustered.low),
+            rarer=first.rarer,
+            confidence=confidence,
         )
         return Draft(method=method, n=first.n, value=value, clustered=limits)
     mine, theirs = first.statistic, second.statistic

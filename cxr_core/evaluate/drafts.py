@@ -10,7 +10,7 @@ point says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class Draft:
 
     ``limits`` are over images, ``clustered`` over patients. Without ``clustered`` the bootstrap makes them by
     ``statistic``, unless ``why`` says why there can be none. ``influence`` (N,) is of a figure whose differences have
-    limits by formula.
+    limits by formula, and ``rarer`` the number of patients on the side that has fewest, over the AUCs that it averages.
     """
 
     method: Method
@@ -61,6 +61,7 @@ class Draft:
     clustered: Interval | None = None
     statistic: Statistic | None = None
     influence: _Floats | None = None
+    rarer: int = 0
     k: int | None = None
     why: str = ""
 
@@ -87,10 +88,10 @@ def auc(arrays: Arrays, index: int, *, confidence: float) -> Draft:
         why = f"An AUC needs {_LEAST_A_SIDE} images on each side, found {m} and {n - m}."
         return Draft(method="delong", n=n, why=why)
     area = delong_auc(truth, arrays.scores[:, index], confidence=confidence)
-    influence, clustered, why = _area(arrays, [index], area.value, confidence)
-    limits = Interval(low=area.low, high=area.high)
-    return Draft(
-        method=area.method, n=n, value=area.value, limits=limits, clustered=clustered, influence=influence, why=why
+    return replace(
+        _area(arrays, [index], area.value, confidence),
+        method=area.method,
+        limits=Interval(low=area.low, high=area.high),
     )
 
 
@@ -101,10 +102,9 @@ def macro_auc(arrays: Arrays, *, confidence: float) -> Draft:
         found = ", ".join(f"{count} {slug}" for slug, count in zip(CLASSES, counts, strict=True))
         why = f"A macro AUC needs {_LEAST_A_SIDE} images a class, found {found}."
         return Draft(method="cluster_delong", n=len(arrays.label), why=why)
-    n, classes = len(arrays.label), range(len(CLASSES))
+    classes = range(len(CLASSES))
     value = float(np.mean([auc_of(arrays.label == index, arrays.scores[:, index]) for index in classes]))
-    influence, clustered, why = _area(arrays, classes, value, confidence)
-    return Draft(method="cluster_delong", n=n, value=value, clustered=clustered, influence=influence, why=why)
+    return _area(arrays, classes, value, confidence)
 
 
 def mean_fold_accuracy(arrays: Arrays, *, confidence: float) -> Draft:
@@ -165,10 +165,8 @@ def _if_enough(limits: Callable[[], Interval]) -> tuple[Interval | None, str]:
         return None, error.message
 
 
-def _area(
-    arrays: Arrays, classes: Sequence[int], value: float, confidence: float
-) -> tuple[_Floats, Interval | None, str]:
-    """Influence of each image on the mean of some classes' AUCs, and the mean's limits over patients."""
+def _area(arrays: Arrays, classes: Sequence[int], value: float, confidence: float) -> Draft:
+    """The mean of some classes' AUCs, with limits over patients."""
     truths = [arrays.label == index for index in classes]
     each = [auc_influence(truth, arrays.scores[:, index]) for truth, index in zip(truths, classes, strict=True)]
     fewest, influence = min(int(truth.sum()) for truth in truths), np.mean(each, axis=0)
@@ -183,7 +181,15 @@ def _area(
             confidence=confidence,
         )
     )
-    return influence, clustered, why
+    return Draft(
+        method="cluster_delong",
+        n=len(arrays.label),
+        value=value,
+        clustered=clustered,
+        influence=influence,
+        rarer=min(arrays.patients.among(side).n for truth in truths for side in (truth, ~truth)),
+        why=why,
+    )
 
 
 def _mean_of(hit: _Bools, among: _Bools) -> Statistic:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import special
 
 from cxr_core.classes import CLASSES, ClassSlug
 from cxr_core.evaluate.arrays import Arrays
 from cxr_core.evaluate.differences import difference
 from cxr_core.evaluate.drafts import auc
 from cxr_core.evaluate.predictions import Prediction
+from cxr_core.stats.paired import delong_p
 
 __all__ = ["AreaDifference", "NonInferior", "Shared", "area_differences", "non_inferior", "shared_images"]
 
@@ -44,9 +44,9 @@ class Shared:
 class AreaDifference:
     """AUC of one class against the rest, first minus second, with limits and DeLong's two-sided p, both over patients.
 
-    p is DeLong's test (1988) with each patient's images counted as one observation (Obuchowski 1997), by t; it takes
-    the spread as it is found, which few errors make too small, and the limits do not: where the two disagree, believe
-    the limits. Null with a reason where a side has fewer than two images; p is null where nothing varies.
+    p takes the spread as it is found, which few errors make too small, and the limits do not: where the two disagree,
+    believe the limits. Null with a reason where a side has fewer than two images, or all images are of one patient; p
+    alone is null where nothing varies, or a side has fewer than two patients.
     """
 
     first: float | None
@@ -105,17 +105,17 @@ def non_inferior(low: float | None, *, margin: float) -> NonInferior:
 
 def _area(first: Arrays, second: Arrays, index: int, confidence: float) -> AreaDifference:
     mine, theirs = (auc(side, index, confidence=confidence) for side in (first, second))
-    found = difference(mine, theirs, first.patients, same=np.array_equal(first.scores, second.scores))
+    same = np.array_equal(first.scores, second.scores)
+    found = difference(mine, theirs, first.patients, confidence=confidence, same=same)
     if found.value is None or found.clustered is None or mine.influence is None or theirs.influence is None:
         return AreaDifference(first=None, second=None, value=None, low=None, high=None, p=None, why=found.why)
-    variance = first.patients.variance(mine.influence - theirs.influence)
-    t = abs(found.value) / math.sqrt(variance) if variance > 0 else None
+    p = delong_p(found.value, mine.influence - theirs.influence, first.label == index, first.patients)
     return AreaDifference(
         first=mine.value,
         second=theirs.value,
         value=found.value,
         low=found.clustered.low,
         high=found.clustered.high,
-        p=float(2 * special.stdtr(first.patients.n - 1, -t)) if t is not None else None,
-        why="" if t is not None else "The two order these images alike, or without a fault: nothing varies.",
+        p=p,
+        why="" if p is not None else "These images do not tell by how much the difference varies.",
     )

@@ -42,7 +42,7 @@ _VARIABLES: dict[_Variable, Callable[[Prediction], str]] = {
     "age": lambda row: _age_band(row.age_years),
     "label_provenance": lambda row: row.label_provenance,
 }
-# With 30 images Wilson's interval is up to 0.34 wide, and ten patients are the fewest a bootstrap says anything of.
+# With 30 images Wilson's interval is up to 0.34 wide, and of fewer than ten patients limits say next to nothing.
 _LEAST_IMAGES, _LEAST_GROUPS = 30, 10
 _AGE_BANDS_YEARS = ((18, "0-17"), (40, "18-39"), (65, "40-64"))
 

@@ -100,8 +100,8 @@ class SourceProbe(Record):
     per_class: dict[ClassSlug, Estimate]
     # Classes that were not asked about, each with the reason.
     skipped: dict[ClassSlug, str]
-    # ``readable`` where a class's lower limit is above a coin's 0.5; ``not readable`` where every upper limit is below
-    # 0.7; between the two the images decide nothing. Evidence of before calls all of that ``not readable``.
+    # ``readable`` where a class's lower limit is above 0.6; ``not readable`` where every upper limit is below it; else
+    # the images decide nothing.
     verdict: Verdict
     why: str
 

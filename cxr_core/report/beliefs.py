@@ -112,7 +112,7 @@ def _controls(material: Material) -> Belief:
         found=f"{beaten}{': not ' + ', '.join(unbeaten) if unbeaten else ''}; source probe "
         f"{probe}; permuted labels {permuted}",
         reading=reading,
-        tone="good" if failed else "bad",
+        tone="good" if failed else "" if not unbeaten and probe == "not decided" and permuted == "at chance" else "bad",
     )
 
 

@@ -235,7 +235,8 @@ def _facts(material: Material) -> list[tuple[str, Any]]:
         ("precision", origin.precision or "not recorded"),
         (
             "intervals",
-            f"confidence {evidence.confidence}, {evidence.bootstrap} resamples of patients, seed {evidence.seed}",
+            f"confidence {evidence.confidence}; {evidence.bootstrap} resamples of patients where a limit is drawn, "
+            f"seed {evidence.seed}",
         ),
         ("trained by", context.trained_by),
         ("started by", origin.program),

@@ -44,34 +44,38 @@ def calibration_limits(
     the limits stand around the mean of the two, with Student's t, and always hold the error itself. The lower one is 0
     unless an honest classifier's error would be smaller than this one (:func:`_honest_error`).
 
-    Where few images are wrong the gaps' own spread is far too small for the upper one. But the error is never smaller
-    than the distance of the mean probability from the accuracy, so that the upper limit reaches as far as either of the
-    accuracy's limits is from the mean probability: a hundred sure images of which none is wrong still leave room for an
-    error of some hundredths.
+    Where the lower one is 0 all that may go wrong is left to the upper one, which is a one-sided limit then. Where few
+    images are wrong the gaps' own spread is far too small for it; but the error is never smaller than the distance of
+    the mean probability from the accuracy, so that the upper limit is at least as far as the accuracy's lower one,
+    one-sided as well, is below the mean probability: a hundred sure images of which none is wrong still leave room for
+    an error of some hundredths.
 
     Args:
         gaps: (N, B), at least one image.
         right: Whether each image is right (N,).
         probabilities: Of each image's likeliest class (N,), in [0, 1].
         patients: Of the N images.
-        confidence: Two-sided coverage, in (0, 1).
+        confidence: Coverage, in (0.5, 1).
 
     Raises:
-        EvidenceError: Fewer than two patients, or a confidence outside (0, 1).
+        EvidenceError: Fewer than two patients, or a confidence outside (0.5, 1).
     """
-    t, n = t_quantile(confidence, patients.n), len(gaps)
+    # With both tails outside, the coverage of an interval whose limits are one-sided ones.
+    one_sided, n = 2 * confidence - 1, len(gaps)
     mean = gaps.mean(axis=0)  # (B,)
     influence = (gaps - mean) / n  # (N, B)
     variance = np.array([patients.variance(column) for column in influence.T])
     less = np.sqrt(np.maximum(mean**2 - variance, 0)).sum()
     error = calibration_error(gaps)
-    half = t * patients.variance(influence @ np.sign(mean)) ** 0.5
+    spread = patients.variance(influence @ np.sign(mean)) ** 0.5
     centre = (error + less) / 2
-    honest = error <= _honest_error(gaps, probabilities, patients, confidence)
-    low = 0.0 if honest else max(0.0, min(centre - half, error))
+    half = t_quantile(confidence, patients.n) * spread
+    if error > _honest_error(gaps, probabilities, patients, confidence) and centre > half:
+        return Interval(low=float(min(centre - half, error)), high=float(max(centre + half, error)))
     share, said = float(right.mean()), float(probabilities.mean())
-    accuracy = clustered_share(share, (right - share) / n, patients, confidence=confidence)
-    return Interval(low=float(low), high=float(max(centre + half, error, said - accuracy.low, accuracy.high - said)))
+    accuracy = clustered_share(share, (right - share) / n, patients, confidence=one_sided)
+    half = t_quantile(one_sided, patients.n) * spread
+    return Interval(low=0.0, high=float(max(centre + half, error, said - accuracy.low)))
 
 
 def _honest_error(

@@ -6,7 +6,8 @@ A good classifier's Brier score, or log loss, is made by the few images it has w
 spread is near 0, and limits by that spread hold the truth far less often than they say. Of a proportion Agresti and
 Coull (1998) cure this by adding half the square of the quantile to the hits and as much to the misses. The same is done
 here: so many images are added that are wrong, and so many that are right, each with the loss that the classifier's own
-probabilities expect of such an image.
+probabilities expect of such an image. Losses are skewed as well: bent outwards by that (Hall 1992, to the first term),
+the plain mean's upper limit may be the further one, and stands then.
 
 Laws: never below 0; as images grow in number the limits become those of the plain mean.
 """
@@ -46,11 +47,9 @@ def loss_limits(
     paid = losses[rows, labels]
     mean = float(paid.mean())
     influence = (paid - mean) / n
-    independent = float((influence**2).sum())
+    independent, spread = float((influence**2).sum()), patients.variance(influence)
     # So many images count as one: patients' images are alike, and so are the ones that are added.
-    alike = (
-        max(1.0, patients.variance(influence) / independent) if independent > 0 else patients.images_that_go_together
-    )
+    alike = max(1.0, spread / independent) if independent > 0 else patients.images_that_go_together
     likeliest = probabilities.argmax(axis=1)
     sure = probabilities[rows, likeliest]
     unlikely = probabilities.copy()
@@ -64,4 +63,5 @@ def loss_limits(
     centre = (paid.sum() + added * (wrong + right)) / weight
     squares = ((paid - centre) ** 2).sum() * alike + added * alike * ((wrong - centre) ** 2 + (right - centre) ** 2)
     half = t * math.sqrt(squares) / weight
-    return Interval(low=max(0.0, min(centre - half, mean)), high=max(centre + half, mean))
+    bent = t * math.sqrt(spread) + (1 + 2 * t * t) / 6 * patients.skew(influence)
+    return Interval(low=max(0.0, min(centre - half, mean)), high=max(centre + half, mean + max(0.0, bent)))

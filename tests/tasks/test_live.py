@@ -6,12 +6,15 @@ import time
 
 import pytest
 
+from cxr_core.params import read_params
 from cxr_core.train.progress import Progress
 from tasks import live
 from tasks.events import progress
-from tasks.live import Steps, progress_bar, time_left, words_of
+from tasks.live import Steps, crowded, progress_bar, time_left, words_of
+from tests.walk import ROOT
 
 STAGE = "train 1/5"
+PARAMS = read_params((ROOT / "params.yaml").read_text(encoding="utf-8")).train.replace(device="cpu", threads=2)
 
 
 def _step(done: int, total: int = 100) -> Progress:
@@ -31,13 +34,37 @@ def test_what_is_left_follows_from_the_pace(done: int, seconds: float, steps: in
 
 
 def test_every_step_is_an_event_and_from_the_second_on_says_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
-    steps = Steps(STAGE)
+    steps = Steps(STAGE, PARAMS)
     with caplog.at_level("DEBUG", logger="cxr"):
         for done in (1, 2, 3):
             steps.tell(_step(done))
     events = [record.cxr_event for record in caplog.records if hasattr(record, "cxr_event")]
     assert [(event.stage, event.done, event.total) for event in events] == [(STAGE, done, 100) for done in (1, 2, 3)]
     assert [" left" in event.text for event in events] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("used", "threads", "told"), [(19.0, 2, False), (15.0, 2, False), (10.0, 2, True), (9.0, 1, False), (12.0, 4, True)]
+)
+def test_too_few_cores_are_told_with_what_to_do(used: float, threads: int, told: bool) -> None:
+    text = crowded(used, seconds=10.0, threads=threads)
+    assert (text is not None) == told
+    if text:
+        assert f"gets {used / 10:.1f} of {threads} cores" in text
+        assert "--set train.threads=1" in text
+
+
+@pytest.mark.parametrize(("change", "notes"), [({}, 1), ({"threads": 1}, 0), ({"device": "cuda"}, 0)])
+def test_a_training_that_waits_for_its_cores_says_so_once(
+    change: dict[str, object], notes: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_WATCHED_SECONDS", 0.2)
+    steps = Steps(STAGE, PARAMS.replace(**change))
+    with caplog.at_level("WARNING", logger="cxr"):
+        for done in (1, 2, 3):
+            steps.tell(_step(done))
+            time.sleep(0.25)
+    assert [record.cxr_event.kind for record in caplog.records if hasattr(record, "cxr_event")] == ["note"] * notes
 
 
 class Ui:

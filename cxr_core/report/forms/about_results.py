@@ -187,7 +187,7 @@ def limits(m: Material) -> Markup:
         "one retrospective cohort of published images",
     ]
     absent = {
-        "a temperature": evidence.calibration,
+        "a temperature": evidence.calibration and evidence.calibration.temperature.value,
         "controls that must fail": evidence.controls,
         "images from elsewhere": evidence.external,
         "held-out images": evidence.holdout,

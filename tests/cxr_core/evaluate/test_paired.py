@@ -6,12 +6,13 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from cxr_core.classes import CLASSES
 from cxr_core.evaluate.arrays import Arrays
+from cxr_core.evaluate.differences import difference
 from cxr_core.evaluate.drafts import auc
 from cxr_core.evaluate.paired import area_differences, non_inferior, shared_images
+from cxr_core.stats.paired import delong_p
 from tests.cxr_core.evaluate.examples import prediction, predictions
 
 
@@ -25,85 +26,38 @@ def noisy(rows, scale, *, seed=1):
     return made
 
 
-def components(truth, scores):
-    """DeLong, DeLong and Clarke-Pearson 1988, eq. 4 and 5, as they are written: each positive against each negative."""
-    wins = np.sign(scores[truth][:, None] - scores[~truth][None, :]) / 2 + 0.5
-    return wins.mean(), wins.mean(axis=1), wins.mean(axis=0)
-
-
-def by_hand(truth, one, other):
-    """Eq. 6 for the difference, each covariance over all of its images."""
-    parts = [components(truth, scores) for scores in (one, other)]
-    s10 = np.cov([parts[0][1], parts[1][1]], ddof=0) / truth.sum()
-    s01 = np.cov([parts[0][2], parts[1][2]], ddof=0) / (~truth).sum()
-    contrast = np.array([1, -1])
-    return parts[0][0] - parts[1][0], float(contrast @ (s10 + s01) @ contrast)
-
-
-def by_patient(truth, one, other, groups):
-    """Obuchowski 1997: a patient's components, less their means, are summed before they are squared."""
-    sums = dict.fromkeys(groups, 0.0)
-    for sign, scores in ((1, one), (-1, other)):
-        area, of_positives, of_negatives = components(truth, scores)
-        moved = np.empty(len(truth))
-        moved[truth] = (of_positives - area) / truth.sum()
-        moved[~truth] = (of_negatives - area) / (~truth).sum()
-        for group, each in zip(groups, moved, strict=True):
-            sums[group] += sign * each
-    return len(sums) / (len(sums) - 1) * sum(each**2 for each in sums.values())
-
-
-def columns(shared, index):
-    truth = np.array([row.label == index for row in shared.first])
-    return truth, *(np.array([row.probabilities[index] for row in side]) for side in (shared.first, shared.second))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_with_one_image_a_patient_p_is_delongs(seed):
-    rows = [replace(row, group=str(number)) for number, row in enumerate(predictions(90, seed=seed, strength=1.5))]
-    shared = shared_images(rows, noisy(rows, 1.5, seed=seed))
-    found = area_differences(shared, confidence=0.95)
-    for index, slug in enumerate(CLASSES):
-        value, variance = by_hand(*columns(shared, index))
-        assert found[slug].value == pytest.approx(value, abs=1e-12)
-        assert found[slug].first - found[slug].second == pytest.approx(value, abs=1e-12)
-        t = abs(value) / (variance * 90 / 89) ** 0.5
-        assert found[slug].p == pytest.approx(2 * stats.t.sf(t, 89), abs=1e-12)
-
-
-def test_with_several_images_a_patient_p_is_obuchowskis_and_limits_are_put_together_from_both_sides():
-    rows = predictions(120, strength=1.5)
-    rows = [replace(row, group=str(number // 3)) for number, row in enumerate(rows)]
+@pytest.mark.parametrize("images", [1, 3])
+def test_areas_differ_by_patient(images):
+    rows = [replace(row, group=str(number // images)) for number, row in enumerate(predictions(90, strength=1.5))]
     shared = shared_images(rows, noisy(rows, 1.5))
-    groups = [row.group for row in shared.first]
-    sides = [Arrays.of(side) for side in (shared.first, shared.second)]
+    found = area_differences(shared, confidence=0.95)
+    first, second = (Arrays.of(side) for side in (shared.first, shared.second))
     for index, slug in enumerate(CLASSES):
-        truth, one, other = columns(shared, index)
-        between = by_patient(truth, one, other, groups)
-        nothing = np.zeros(len(truth))
-        mine, theirs = (by_patient(truth, scores, nothing, groups) for scores in (one, other))
-        area = area_differences(shared, confidence=0.95)[slug]
-        assert area.p == pytest.approx(2 * stats.t.sf(abs(area.value) / between**0.5, len(set(groups)) - 1), abs=1e-12)
-        first, second = (auc(side, index, confidence=0.95) for side in sides)
-        down, up = first.value - first.clustered.low, second.clustered.high - second.value
-        correlation = (mine + theirs - between) / (2 * (mine * theirs) ** 0.5)
-        half = (down**2 + up**2 - 2 * correlation * down * up) ** 0.5
-        assert area.low == pytest.approx(area.value - half, abs=1e-12)
+        mine, theirs = (auc(side, index, confidence=0.95) for side in (first, second))
+        wanted = difference(mine, theirs, first.patients, confidence=0.95)
+        area = found[slug]
+        assert (area.first, area.second, area.value) == (mine.value, theirs.value, wanted.value)
+        assert (area.low, area.high) == (wanted.clustered.low, wanted.clustered.high)
+        influence = mine.influence - theirs.influence
+        assert area.p == delong_p(area.value, influence, first.label == index, first.patients)
+        assert area.why == ""
 
 
 def test_two_that_order_these_images_alike_are_not_proven_to_order_others_alike():
     rows = predictions(90, strength=1.5)
-    sharper = []
-    for row in rows:
-        scores = np.array(row.probabilities) ** 2
-        sharper.append(replace(row, probabilities=tuple(float(p) for p in scores / scores.sum())))
-    shared = shared_images(rows, sharper)
-    perfect = [replace(row, probabilities=tuple(float(p) for p in np.eye(3)[row.label])) for row in rows]
-    for found in (
-        area_differences(shared, confidence=0.95),
-        area_differences(shared_images(rows, perfect), confidence=0.95),
-    ):
-        assert all(area.low < area.value < area.high for area in found.values())
+    nearly = [replace(row, probabilities=tuple(p * (1 + 1e-13) for p in row.probabilities)) for row in rows]
+    for area in area_differences(shared_images(rows, nearly), confidence=0.95).values():
+        assert (area.value, area.p) == (0, None)
+        assert -0.05 < area.low < 0 < area.high < 0.05
+        assert "do not tell" in area.why
+
+
+def test_images_of_one_patient_have_no_limits_and_say_why():
+    rows = [replace(row, group="one") for row in predictions(30)]
+    for second in (rows, noisy(rows, 1)):
+        for area in area_differences(shared_images(rows, second), confidence=0.95).values():
+            assert area.p is None
+            assert area.why
 
 
 def test_swapping_turns_the_difference_round_and_keeps_p():
@@ -121,7 +75,7 @@ def test_a_model_against_itself_differs_by_nothing_and_too_few_images_say_why():
     rows = predictions(30)
     for area in area_differences(shared_images(rows, rows), confidence=0.95).values():
         assert (area.value, area.low, area.high, area.p) == (0, 0, 0, None)
-        assert "nothing varies" in area.why
+        assert "do not tell" in area.why
     lonely = [prediction(number, label=min(number, 1)) for number in range(5)]
     for area in area_differences(shared_images(lonely, lonely), confidence=0.95).values():
         assert area.value is None

@@ -25,7 +25,8 @@ def test_the_papers_choices_are_said_and_none_that_was_not_made() -> None:
         "Cross-entropy, Adam; epochs 10, batch size 16, learning rate 0.001, seed 2021, threads 2"
     )
     assert recipe.epochs(paper) == "Nothing was stopped early, and no epoch was chosen by its result."
-    assert recipe.optimiser(params("train.weight_decay=0.00", "train.frozen_epochs=0")) == recipe.optimiser(paper)
+    for nothing in ("0.00", "0e0", "-0.0", "null", "false"):
+        assert recipe.optimiser(paper | {"train.weight_decay": nothing}) == recipe.optimiser(paper)
     assert recipe.chosen_by(paper).startswith("Not by a result")
     assert recipe.loss_weights(paper).startswith("Nothing: the loss is not weighted")
 

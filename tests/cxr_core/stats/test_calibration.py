@@ -77,16 +77,11 @@ def test_one_image_of_a_patient_or_five_alike_prove_the_same():
 def test_where_every_image_is_right_and_sure_the_limit_is_what_their_number_allows(n):
     says, right, alone = np.full(n, 0.999), np.ones(n, dtype=bool), Patients(of=np.arange(n))
     limits = limits_of(says, right, alone)
-    accuracy = clustered_share(1.0, np.zeros(n), alone, confidence=0.95)
+    accuracy = clustered_share(1.0, np.zeros(n), alone, confidence=0.9)
     assert limits.low == 0
     assert limits.high == pytest.approx(0.999 - accuracy.low)
-    # By the rule of three as many as 3 / n of all images may be wrong.
-    assert limits.high > 3 / n
-
-
-def test_of_a_classifier_that_doubts_too_much_the_limit_reaches_up_to_the_accuracys():
-    says, right, alone = np.full(50, 0.6), np.ones(50, dtype=bool), Patients(of=np.arange(50))
-    assert limits_of(says, right, alone).high == pytest.approx(0.4)
+    # By the rule of three some 3 / n of all images may be wrong.
+    assert limits.high == pytest.approx(3 / n, rel=0.25)
 
 
 def test_one_patient_has_no_limits():

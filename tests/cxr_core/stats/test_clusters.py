@@ -162,20 +162,10 @@ def test_the_quantile_is_scipys_and_one_patient_has_no_limits():
     assert caught.value.reason == "out_of_range"
 
 
-@given(st.integers(0, 2**31))
-def test_the_correlation_of_two_figures_is_that_of_their_patients_sums(seed):
-    rng = np.random.default_rng(seed)
-    of = rng.integers(12, size=60)
-    patients = Patients.named([str(each) for each in of])
-    one, other = rng.normal(size=60), rng.normal(size=60)
-    sums = [np.bincount(of, weights=side, minlength=12) for side in (one, other)]
-    wanted = (sums[0] * sums[1]).sum() / np.sqrt((sums[0] ** 2).sum() * (sums[1] ** 2).sum())
-    assert patients.correlation(one, other) == pytest.approx(wanted, abs=1e-9)
-    assert patients.correlation(one, -other) == pytest.approx(-wanted, abs=1e-9)
-
-
-def test_two_that_do_not_vary_or_vary_alike_have_no_correlation():
-    patients, moved = Patients(of=np.arange(4)), np.array([0.1, -0.1, 0.2, -0.2])
-    assert patients.correlation(moved, np.zeros(4)) == 0
-    assert patients.correlation(moved, moved + 1e-18) == 0
-    assert patients.correlation(moved, 2 * moved) == pytest.approx(1)
+def test_the_skew_is_that_of_the_patients_sums():
+    patients = Patients(of=np.array([0, 0, 1, 2, 3]))
+    assert patients.skew(np.array([0.1, 0.2, -0.1, -0.1, -0.1])) == pytest.approx(
+        (0.3**3 - 3 * 0.1**3) / (0.3**2 + 3 * 0.1**2)
+    )
+    assert patients.skew(np.array([-0.1, -0.2, 0.1, 0.1, 0.1])) < 0
+    assert patients.skew(np.array([0.1, -0.1, 0.0, 0.0, 0.0])) == 0

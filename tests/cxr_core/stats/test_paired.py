@@ -1,14 +1,16 @@
-"""McNemar against statsmodels and the binomial written out; limits of a difference against Newcombe's and by law."""
+"""McNemar against statsmodels and the binomial written out; DeLong's p and Obuchowski's as printed; limits by law."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as reference
-from statsmodels.stats.proportion import confint_proportions_2indep
 
 from cxr_core.errors import EvidenceError
-from cxr_core.stats.intervals import Interval, wilson
-from cxr_core.stats.paired import difference_limits, mcnemar
+from cxr_core.stats.clusters import Patients
+from cxr_core.stats.paired import delong_p, difference_limits, mcnemar
+from cxr_core.stats.roc import auc_influence, auc_of
 
 VERDICTS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 
@@ -35,40 +37,124 @@ def test_no_image_or_unequal_lengths_are_refused():
         mcnemar([True], [True, False])
 
 
-SHARES = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-CORRELATIONS = st.floats(-1, 1)
+def sides(positives, negatives, seed, *, apart=0.5, images=1):
+    """Two scores of the same images, and the images' patients: the second score is the first with noise on it."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(positives + negatives) < positives
+    patients = Patients(of=np.arange(len(truth)) // images)
+    first = rng.normal(size=len(truth)) + 1.5 * truth
+    return truth, first, first + rng.normal(scale=apart, size=len(truth)), patients
 
 
-def limits_of(first, second, correlation):
-    (k, n), (j, m) = first, second
-    sides = wilson(k, n, confidence=0.95), wilson(j, m, confidence=0.95)
-    return difference_limits(k / n, sides[0], j / m, sides[1], correlation=correlation), *sides
+def moved(truth, first, second):
+    return auc_of(truth, first) - auc_of(truth, second), auc_influence(truth, first) - auc_influence(truth, second)
 
 
-@given(SHARES, SHARES)
-def test_of_two_shares_that_have_nothing_in_common_the_limits_are_newcombes(first, second):
-    (ours, *_), ((k, n), (j, m)) = limits_of(first, second, 0.0), (first, second)
-    # Newcombe 1998, method 10, which is this one with Wilson's limits and no correlation.
-    theirs = confint_proportions_2indep(k, n, j, m, method="newcomb", compare="diff", alpha=0.05)
-    assert (ours.low, ours.high) == pytest.approx(theirs, abs=1e-9)
+def limits(truth, first, second, patients, *, below=0.05, above=0.03, confidence=0.95):
+    value, influence = moved(truth, first, second)
+    rarer = min(patients.among(truth).n, patients.among(~truth).n)
+    found = difference_limits(value, influence, patients, below=below, above=above, rarer=rarer, confidence=confidence)
+    return value, found
 
 
-@given(SHARES, SHARES, CORRELATIONS)
-def test_limits_hold_the_difference_stay_between_the_sides_own_and_turn_round(first, second, correlation):
-    ours, one, other = limits_of(first, second, correlation)
-    value = first[0] / first[1] - second[0] / second[1]
-    assert one.low - other.high - 1e-12 <= ours.low <= value <= ours.high <= one.high - other.low + 1e-12
-    turned, *_ = limits_of(second, first, correlation)
-    assert (ours.low, ours.high) == pytest.approx((-turned.high, -turned.low), abs=1e-12)
+SEEDS = st.integers(0, 2**31)
 
 
-@given(SHARES, SHARES, CORRELATIONS, CORRELATIONS)
-def test_the_more_alike_two_vary_the_surer_is_what_they_differ_by(first, second, one, other):
-    less, more = (limits_of(first, second, each)[0] for each in sorted((one, other)))
-    assert more.high - more.low <= less.high - less.low + 1e-12
+@given(SEEDS, st.integers(1, 3))
+def test_limits_hold_the_difference_turn_round_and_stay_in_range(seed, images):
+    truth, first, second, patients = sides(12, 24, seed, images=images)
+    value, there = limits(truth, first, second, patients)
+    assert -1 <= there.low <= value <= there.high <= 1
+    _, back = limits(truth, second, first, patients, below=0.03, above=0.05)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=1e-12)
+    _, wider = limits(truth, first, second, patients, confidence=0.99)
+    assert wider.low <= there.low
+    assert there.high <= wider.high
 
 
-def test_two_that_vary_alike_and_as_much_differ_for_certain():
-    same = Interval(low=0.5, high=0.75)
-    limits = difference_limits(0.625, same, 0.625, same, correlation=1.0)
-    assert (limits.low, limits.high) == (0, 0)
+@given(SEEDS)
+def test_the_less_two_differ_the_surer_is_by_how_little(seed):
+    truth, first, second, patients = sides(30, 60, seed)
+    _, far = limits(truth, first, second, patients)
+    _, near = limits(truth, first, first + (second - first) / 50, patients)
+    value, alike = limits(truth, first, first * 2, patients)
+    assert alike.high - alike.low <= near.high - near.low <= far.high - far.low
+    # Two patients more than the none that was seen, of the 30 of the rarer side.
+    assert (value, alike.low, alike.high) == (
+        0,
+        pytest.approx(-0.05 * (2 / 30) ** 0.5),
+        pytest.approx(0.03 * (2 / 30) ** 0.5),
+    )
+
+
+def test_of_many_patients_the_limits_become_those_of_the_spread():
+    truth, first, second, patients = sides(3000, 3000, 5)
+    value, found = limits(truth, first, second, patients, below=0.01, above=0.01)
+    _, influence = moved(truth, first, second)
+    half = 1.96 * patients.variance(influence) ** 0.5
+    assert (found.low, found.high) == (pytest.approx(value - half, rel=0.03), pytest.approx(value + half, rel=0.03))
+
+
+def delong(truth, first, second):
+    """DeLong, DeLong and Clarke-Pearson 1988, eq. 4 to 6, as they are written: each positive against each negative."""
+    parts = []
+    for scores in (first, second):
+        wins = np.sign(scores[truth][:, None] - scores[~truth][None, :]) / 2 + 0.5
+        parts.append((wins.mean(), wins.mean(axis=1), wins.mean(axis=0)))
+    s10 = np.cov([parts[0][1], parts[1][1]]) / truth.sum()
+    s01 = np.cov([parts[0][2], parts[1][2]]) / (~truth).sum()
+    contrast = np.array([1, -1])
+    z = (parts[0][0] - parts[1][0]) / float(contrast @ (s10 + s01) @ contrast) ** 0.5
+    return 2 * stats.norm.sf(abs(z))
+
+
+@given(SEEDS)
+def test_with_one_image_a_patient_p_is_delongs(seed):
+    truth, first, second, patients = sides(9, 21, seed)
+    value, influence = moved(truth, first, second)
+    assert delong_p(value, influence, truth, patients) == pytest.approx(delong(truth, first, second), abs=1e-9)
+
+
+def obuchowski(truth, first, second, patients):
+    """Obuchowski 1997, eq. 3 to 6: components are summed by patient; each of the three sums has its own factor."""
+    value, variance = 0.0, 0.0
+    positive, negative = np.zeros(patients.n), np.zeros(patients.n)
+    for sign, scores in ((1, first), (-1, second)):
+        wins = np.sign(scores[truth][:, None] - scores[~truth][None, :]) / 2 + 0.5
+        area = wins.mean()
+        value += sign * area
+        for of, each in zip(patients.of[truth], wins.mean(axis=1) - area, strict=True):
+            positive[of] += sign * each / truth.sum()
+        for of, each in zip(patients.of[~truth], wins.mean(axis=0) - area, strict=True):
+            negative[of] += sign * each / (~truth).sum()
+    with_positive, with_negative = (len(set(patients.of[side])) for side in (truth, ~truth))
+    variance += with_positive / (with_positive - 1) * sum(positive**2)
+    variance += with_negative / (with_negative - 1) * sum(negative**2)
+    variance += 2 * patients.n / (patients.n - 1) * sum(positive * negative)
+    return 2 * stats.norm.sf(abs(value) / variance**0.5)
+
+
+@given(SEEDS)
+def test_with_several_images_a_patient_p_is_obuchowskis(seed):
+    truth, first, second, _ = sides(12, 24, seed)
+    # Patients with images on both sides, too.
+    patients = Patients.named([str(each) for each in np.random.default_rng(seed).integers(14, size=36)])
+    value, influence = moved(truth, first, second)
+    assert delong_p(value, influence, truth, patients) == pytest.approx(
+        obuchowski(truth, first, second, patients), abs=1e-9
+    )
+
+
+def test_there_is_no_p_where_nothing_varies_or_a_side_is_one_patient():
+    truth, first, _, patients = sides(6, 12, 3)
+    # Scores of one patient's images of one class change places: no sum moves but by rounding.
+    of = Patients(of=np.arange(18) // 3)
+    exchanged = first.copy()
+    exchanged[:3] = first[[1, 2, 0]]
+    for second, who in ((first * 2, patients), (exchanged, of)):
+        value, influence = moved(truth, first, second)
+        assert value == pytest.approx(0, abs=1e-12)
+        assert delong_p(value, influence, truth, who) is None
+    value, influence = moved(truth, first, -first)
+    assert delong_p(value, influence, truth, Patients(of=np.where(truth, 0, np.arange(18)))) is None
+    assert 0 < delong_p(value, influence, truth, patients) < 0.1
