@@ -244,8 +244,9 @@ def compare(
 
 def main() -> None:
     """Run the command line."""
-    # Before torch is imported. OpenMP's threads spin for long while they wait: on a busy machine that makes training
-    # ten times slower. A short spin is 3 to 5 % faster than none on idle cores and 7 % slower at a load of 4 on two.
+    # Before torch is imported. OpenMP's threads spin for long while they wait for the next layer; a short spin leaves
+    # their cores to others, and is 3 to 5 % faster than none on idle ones. Where others use the cores no spin helps, for
+    # oneDNN's threads wait inside a layer as well: tasks/live.py then says what does.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     app()

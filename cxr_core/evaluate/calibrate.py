@@ -93,6 +93,4 @@ def _judged(rows: Sequence[Prediction], params: EvaluateParams) -> Calibrated:
         "calibration_error": calibration_error(arrays, confidence=confidence),
         "macro_auc": macro_auc(arrays, confidence=confidence),
     }
-    groups = [row.group for row in rows]
-    settled = settle(drafts, groups, confidence=confidence, resamples=params.bootstrap, seed=params.seed)
-    return Calibrated(**settled, reliability=reliability(arrays))
+    return Calibrated(**settle(drafts), reliability=reliability(arrays))

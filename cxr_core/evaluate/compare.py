@@ -21,7 +21,7 @@ from cxr_core.errors import EvidenceError
 from cxr_core.evaluate.arrays import Arrays
 from cxr_core.evaluate.differences import difference
 from cxr_core.evaluate.drafts import Draft, macro_auc, proportion
-from cxr_core.evaluate.estimates import settle
+from cxr_core.evaluate.estimates import draw
 from cxr_core.evaluate.p_words import p_words
 from cxr_core.evaluate.paired import shared_images
 from cxr_core.evaluate.predictions import Prediction, digest_predictions
@@ -154,7 +154,7 @@ def settled_differences(
     """
     patients = Patients.named(groups)
     drafts = {name: difference(first[name], second[name], patients, confidence=confidence, same=same) for name in first}
-    settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
+    settled = draw(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
     return {
         name: Difference(
             first=first[name].value,

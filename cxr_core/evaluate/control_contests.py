@@ -46,7 +46,7 @@ def picture_controls(
         images: The store, uint8 (N, S, S), in the cohort's order.
         dealt: The run's folds.
         predictions: What the folds' networks say of every tested image.
-        params: Confidence, bootstrap samples and seed.
+        params: Confidence.
     """
     network = sorted((row for row in predictions if row.leak_free), key=lambda row: row.sha256)
     controls = {name: _predicted(remains, images, dealt, network) for name, remains in CONTROLS.items()}
@@ -55,9 +55,8 @@ def picture_controls(
         for name, rows in controls.items()
         for figure, draft in _drafts(Arrays.of(rows), Arrays.of(network), params.confidence).items()
     }
-    groups = [row.group for row in network]
-    settled = settle(drafts, groups, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed)
-    return tuple(_control(name, settled, n=len(network), groups=len(set(groups))) for name in CONTROLS)
+    settled, groups = settle(drafts), {row.group for row in network}
+    return tuple(_control(name, settled, n=len(network), groups=len(groups)) for name in CONTROLS)
 
 
 def shortcuts(control: PictureControl) -> tuple[ClassSlug, ...]:

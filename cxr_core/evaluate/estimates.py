@@ -1,6 +1,7 @@
 """Points first, certainty after: drafts of figures in, estimates with both intervals out.
 
-``settle`` draws whole patients once, and gives every draft that has no interval over them one from the same samples.
+``settle`` takes drafts whose limits are there, by formula. ``draw`` draws whole patients once as well, and gives every
+draft that has no interval over them one from the same samples.
 
 Laws: a draft that has no point stays null with its reason; nothing is NaN.
 """
@@ -8,6 +9,7 @@ Laws: a draft that has no point stays null with its reason; nothing is NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from cxr_core.params import EvaluateParams
 from cxr_core.stats.bootstrap import cluster_replicates, studentised_interval
 from cxr_core.stats.intervals import Interval
 
-__all__ = ["mean_of", "over_patients", "settle"]
+__all__ = ["draw", "mean_of", "over_patients", "settle"]
 
 
 def over_patients(value: float | None, limits: Interval | None, *, method: Method, n: int, why: str = "") -> Estimate:
@@ -60,16 +62,21 @@ def mean_of(
         statistic=lambda weights: weights @ numbers / weights.sum(axis=1),
     )
     patients = [group for group, have in zip(groups, known.tolist(), strict=True) if have]
-    found = settle(
-        {"mean": draft}, patients, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed
-    )["mean"]
+    found = draw({"mean": draft}, patients, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed)[
+        "mean"
+    ]
     if found.low is None or found.high is None:
         return found
     limits = Interval(low=max(within[0], found.low), high=min(within[1], found.high))
     return over_patients(found.value, limits, method=found.method, n=found.n)
 
 
-def settle(
+def settle(drafts: Mapping[str, Draft]) -> dict[str, Estimate]:
+    """Drafts that have their limits, or why there are none, as estimates."""
+    return {name: _settled(draft) for name, draft in drafts.items()}
+
+
+def draw(
     drafts: Mapping[str, Draft], groups: Sequence[str], *, confidence: float, resamples: int, seed: int
 ) -> dict[str, Estimate]:
     """Give every draft that has none its interval over patients.
@@ -97,20 +104,24 @@ def settle(
         except EvidenceError as error:
             too_few = error.message
     patients = len(set(groups))
-    return {name: _settled(draft, lines.get(name), patients, too_few, confidence) for name, draft in drafts.items()}
+    drawn = {name: _drawn(draft, lines.get(name), patients, too_few, confidence) for name, draft in drafts.items()}
+    return settle(drawn)
 
 
-def _settled(
-    draft: Draft, line: NDArray[np.float64] | None, patients: int, too_few: str, confidence: float
-) -> Estimate:
-    clusters, why = draft.clustered, draft.why
-    if clusters is None and not why:
-        why = too_few
-    if line is not None and draft.value is not None:
-        try:
-            clusters = studentised_interval(draft.value, line, groups=patients, confidence=confidence)
-        except EvidenceError as error:
-            why = error.message
+def _drawn(draft: Draft, line: NDArray[np.float64] | None, patients: int, too_few: str, confidence: float) -> Draft:
+    if draft.clustered is not None or draft.why:
+        return draft
+    if line is None or draft.value is None:
+        return replace(draft, why=too_few)
+    try:
+        limits = studentised_interval(draft.value, line, groups=patients, confidence=confidence)
+    except EvidenceError as error:
+        return replace(draft, why=error.message)
+    return replace(draft, clustered=limits)
+
+
+def _settled(draft: Draft) -> Estimate:
+    clusters = draft.clustered
     limits = clusters if draft.method.startswith("cluster_") else draft.limits
     return Estimate(
         # Without any interval a point may not stand alone.
@@ -122,5 +133,5 @@ def _settled(
         cluster_high=clusters.high if clusters else None,
         n=draft.n,
         k=draft.k,
-        why=why,
+        why=draft.why,
     )

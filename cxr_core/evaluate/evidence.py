@@ -71,23 +71,23 @@ def measure(
         check_predictions([*predictions, *holdout])
     _check_coverage(predictions, holdout, coverage)
     clean = [row for row in predictions if row.leak_free]
-    confidence, resamples, seed = params.confidence, params.bootstrap, params.seed
-    everyone = population(predictions, confidence=confidence, resamples=resamples, seed=seed)
+    confidence = params.confidence
+    everyone = population(predictions, confidence=confidence)
     n, leaking = len(predictions), len(predictions) - len(clean)
     draft = Evidence(
         schema=1,
         context=context,
         predictions=digest_predictions(predictions),
         confidence=confidence,
-        bootstrap=resamples,
-        seed=seed,
+        bootstrap=params.bootstrap,
+        seed=params.seed,
         all=everyone,
-        leak_free=population(clean, confidence=confidence, resamples=resamples, seed=seed) if leaking else everyone,
+        leak_free=population(clean, confidence=confidence) if leaking else everyone,
         leak=Leak(n=n, leaking=leaking, share=leaking / n),
         class_by_source=_class_by_source(predictions),
         digest="",
         coverage=coverage,
-        holdout=population(holdout, confidence=confidence, resamples=resamples, seed=seed) if holdout else None,
+        holdout=population(holdout, confidence=confidence) if holdout else None,
         holdout_predictions=digest_predictions(holdout) if holdout else None,
         identifiability=identifiability,
         calibration=calibration,

@@ -92,5 +92,5 @@ def external_figures(
         images=digest_bytes(images.encode()),
         predictions=digest_predictions(predictions),
         left_out=dict(sorted(Counter(each.reason for each in left).items())),
-        people=population(predictions, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed),
+        people=population(predictions, confidence=params.confidence),
     )

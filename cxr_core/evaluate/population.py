@@ -47,14 +47,12 @@ _LEAST_IMAGES, _LEAST_GROUPS = 30, 10
 _AGE_BANDS_YEARS = ((18, "0-17"), (40, "18-39"), (65, "40-64"))
 
 
-def population(rows: Sequence[Prediction], *, confidence: float, resamples: int, seed: int) -> Population:
+def population(rows: Sequence[Prediction], *, confidence: float) -> Population:
     """Compute every figure over ``rows``.
 
     Args:
         rows: Checked predictions, possibly none.
         confidence: Two-sided coverage of every interval, in (0, 1).
-        resamples: Samples of the patient-cluster bootstrap.
-        seed: Of the bootstrap.
     """
     rows = sorted(rows, key=lambda row: row.sha256)
     arrays = Arrays.of(rows)
@@ -64,7 +62,7 @@ def population(rows: Sequence[Prediction], *, confidence: float, resamples: int,
         for (by, value), among in strata.items()
     }
     groups = [row.group for row in rows]
-    settled = settle(drafts, groups, confidence=confidence, resamples=resamples, seed=seed)
+    settled = settle(drafts)
     confusion = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
     np.add.at(confusion, (arrays.label, arrays.predicted), 1)
     return Population(

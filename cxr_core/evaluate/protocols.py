@@ -107,7 +107,7 @@ def _row(dealt: Dealt, reference: Dealt | None, params: EvaluateParams) -> Proto
             f"Under {dealt.protocol} no test image may share a patient or duplicate with training; {leaking} do.",
             reason="leaking_folds",
         )
-    everyone = population(rows, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed)
+    everyone = population(rows, confidence=params.confidence)
     return ProtocolRow(
         protocol=dealt.protocol,
         split=dealt.split,
@@ -133,8 +133,7 @@ def _figures(rows: Sequence[Prediction], params: EvaluateParams, *, auc_of: Sequ
     drafts = {"accuracy": _share_right(arrays, params)} | {
         slug: auc(arrays, CLASSES.index(slug), confidence=params.confidence) for slug in auc_of
     }
-    groups = [row.group for row in rows]
-    return settle(drafts, groups, confidence=params.confidence, resamples=params.bootstrap, seed=params.seed)
+    return settle(drafts)
 
 
 def _share_right(arrays: Arrays, params: EvaluateParams) -> Draft:

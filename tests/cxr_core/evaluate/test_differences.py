@@ -10,7 +10,7 @@ import pytest
 from cxr_core.evaluate.arrays import Arrays
 from cxr_core.evaluate.differences import difference
 from cxr_core.evaluate.drafts import Draft, auc, macro_auc, proportion
-from cxr_core.evaluate.estimates import settle
+from cxr_core.evaluate.estimates import draw
 from tests.cxr_core.evaluate.examples import predictions
 
 SURE = {"confidence": 0.95}
@@ -42,7 +42,7 @@ def test_of_shares_they_are_drawn() -> None:
     found = difference(mine, theirs, side(2.0).patients, **SURE)
     assert (found.method, found.clustered) == ("cluster_bootstrap", None)
     groups = [str(number) for number in range(90)]
-    settled = settle({"d": found}, groups, confidence=0.95, resamples=200, seed=1)["d"]
+    settled = draw({"d": found}, groups, confidence=0.95, resamples=200, seed=1)["d"]
     assert settled.value == pytest.approx(mine.value - theirs.value)
     assert settled.low < settled.value < settled.high
 
