@@ -245,8 +245,8 @@ def compare(
 def main() -> None:
     """Run the command line."""
     # Before torch is imported. OpenMP's threads spin for long while they wait for the next layer; a short spin leaves
-    # their cores to others, and is 3 to 5 % faster than none on idle ones. Where others use the cores no spin helps, for
-    # oneDNN's threads wait inside a layer as well: tasks/live.py then says what does.
+    # their cores to others, and is 3 to 5 % faster than none on idle ones. Where others use the cores no spin helps:
+    # oneDNN's threads wait inside a layer as well, and tasks/live.py says what does help.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     app()

@@ -72,6 +72,18 @@ class Patients:
             )
         return float(self.n / (self.n - 1) * (self.sums(influence) ** 2).sum())
 
+    def degrees(self, influence: NDArray[np.float64]) -> float:
+        """Degrees of freedom of such a variance: from 2, where one patient makes it, to G - 1, where all do alike.
+
+        Satterthwaite's (1946) with the variance of the squares as they are found; G - 1 where none varies.
+        """
+        squares = self.sums(influence) ** 2
+        total, most = float(squares.sum()), self.n - 1
+        if total == 0 or most <= 2:
+            return float(most)
+        uneven = float((squares**2).sum()) / total**2 - 1 / self.n
+        return min(float(most), max(2.0, 2 / uneven)) if uneven > 0 else float(most)
+
     def skew(self, influence: NDArray[np.float64]) -> float:
         """Third moment over second of a figure with these influences (N,), by whole patients; 0 where none varies."""
         sums = self.sums(influence)

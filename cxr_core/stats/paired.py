@@ -24,8 +24,6 @@ from cxr_core.stats.intervals import Interval
 __all__ = ["McNemar", "delong_p", "difference_limits", "joined", "mcnemar"]
 
 _Floats = NDArray[np.float64]
-# Patients that are added to those seen.
-_MORE = 2
 _ROUNDING = 1e-12
 
 
@@ -78,10 +76,11 @@ def difference_limits(
     """Limits of the difference of two AUCs, or of two means of AUCs, over whole patients.
 
     Two models that are both nearly right differ in a handful of patients, and limits by their spread (DeLong) hold the
-    truth in as few as 66 of 100 cohorts. Three things are added to it. The spread is of two patients more than were
-    seen, one each way, as Bonett and Price (2012) add pairs to a difference of shares; each of them moves the figure as
-    far as patients move the two figures by themselves, by their own limits, which are joined as independent ones are
-    (Zou and Donner 2008). And the further limit is bent outwards by the skew of the patients' sums (Hall 1992).
+    truth in as few as 66 of 100 cohorts. Three things are added. t has the degrees of freedom that so few patients
+    leave (Satterthwaite 1946). The spread is of one patient more than were seen, as Bonett and Price (2012) add pairs
+    to a difference of shares: it moves the figure as far as a patient moves the two figures by themselves, by their own
+    limits, which are joined as independent ones are (Zou and Donner 2008). And the further limit is bent outwards by
+    the skew of the patients' sums (Hall 1992).
 
     Args:
         difference: First minus second.
@@ -95,8 +94,9 @@ def difference_limits(
     Raises:
         EvidenceError: Fewer than two patients, or a confidence outside (0, 1).
     """
-    t = t_quantile(confidence, patients.n)
-    seen, more = t * t * patients.variance(influence), min(1.0, _MORE / rarer)
+    t, variance = t_quantile(confidence, patients.n), patients.variance(influence)
+    seen = float(special.stdtrit(patients.degrees(influence), (1 + confidence) / 2)) ** 2 * variance
+    more = 1 / rarer
     low = difference - math.sqrt(seen + more * below**2)
     high = difference + math.sqrt(seen + more * above**2)
     bend = (1 + 2 * t * t) / 6 * patients.skew(influence)

@@ -169,3 +169,17 @@ def test_the_skew_is_that_of_the_patients_sums():
     )
     assert patients.skew(np.array([-0.1, -0.2, 0.1, 0.1, 0.1])) < 0
     assert patients.skew(np.array([0.1, -0.1, 0.0, 0.0, 0.0])) == 0
+
+
+def test_degrees_of_freedom_are_of_the_patients_that_make_the_variance():
+    patients, even = Patients(of=np.arange(100)), np.tile([0.1, -0.1], 50)
+    assert patients.degrees(even) == pytest.approx(99)
+    assert patients.degrees(np.zeros(100)) == 99
+    one, four = np.zeros(100), np.zeros(100)
+    one[0], four[:4] = 0.1, [0.1, -0.1, 0.1, -0.1]
+    assert patients.degrees(one) == pytest.approx(2, rel=0.02)
+    assert patients.degrees(four) == pytest.approx(2 / (1 / 4 - 1 / 100))
+    # Of normal numbers it is their number, but for chance.
+    many = Patients(of=np.arange(20_000))
+    assert many.degrees(np.random.default_rng(1).normal(size=20_000)) == pytest.approx(20_000, rel=0.1)
+    assert Patients(of=np.array([0, 1])).degrees(np.array([0.1, -0.1])) == 1

@@ -79,11 +79,11 @@ def test_the_less_two_differ_the_surer_is_by_how_little(seed):
     _, near = limits(truth, first, first + (second - first) / 50, patients)
     value, alike = limits(truth, first, first * 2, patients)
     assert alike.high - alike.low <= near.high - near.low <= far.high - far.low
-    # Two patients more than the none that was seen, of the 30 of the rarer side.
+    # One patient more than the none that was seen, of the 30 of the rarer side.
     assert (value, alike.low, alike.high) == (
         0,
-        pytest.approx(-0.05 * (2 / 30) ** 0.5),
-        pytest.approx(0.03 * (2 / 30) ** 0.5),
+        pytest.approx(-0.05 * (1 / 30) ** 0.5),
+        pytest.approx(0.03 * (1 / 30) ** 0.5),
     )
 
 
