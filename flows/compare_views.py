@@ -47,7 +47,7 @@ def _pair(console: Console, pair: Mapping[str, Any]) -> None:
         if area["value"] is None:
             console.print(f"    AUC of {CLASS_NAMES[slug]}: {escape(area['why'])}")
             continue
-        p = "nothing varies" if area["p"] is None else f"DeLong's {p_words(area['p'])}"
+        p = "no p can be told" if area["p"] is None else f"DeLong's {p_words(area['p'])}"
         limits = f"{area['value']:+.3f} ({area['low']:+.3f} to {area['high']:+.3f})"
         console.print(
             f"    AUC of {CLASS_NAMES[slug]}: {area['first']:.3f} against {area['second']:.3f}, {limits}, {p}"
