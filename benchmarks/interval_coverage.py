@@ -8,7 +8,7 @@ class of three. An image's evidence for the classes is normal about its class's 
 its patient's. The softmax of it is honest about such images; the classifier that is judged boasts: its scores are
 1.5 times as large, so 1.5 is its temperature; of a ``sure`` one they are 4 times as large. Differences are from a model
 that is right 3 in 100 less often. ``mean`` is that of a number an image, as maps have them: here the probability of the
-first class. Accuracy and temperature are known exactly; the others from a million images.
+first class. Accuracies, their difference and the temperature are known exactly; the others from a million images.
 
 Intervals over images take images for independent, which ``several`` are not: there they show what that costs. The
 bootstrap's are of every second cohort, and of fewer samples than an evaluation draws, for they are slow. What is

@@ -45,9 +45,9 @@ class Steps:
 
     def __init__(self, stage: str, params: TrainParams) -> None:
         self._stage = stage
-        self._began: tuple[float, int] | None = None
+        # Time and processor time at the first step told, and its number.
+        self._began: tuple[float, float, int] | None = None
         self._threads = params.threads
-        self._used = 0.0
         # Steps on a GPU wait for no core, and a thread alone for no other.
         self._watched = params.device == "cpu" and params.threads > 1
 
@@ -56,15 +56,14 @@ class Steps:
         now = time.monotonic()
         if self._began is None:
             # The first step of a process also chooses kernels: what is left is told from the steps after it.
-            self._began = (now, step.done)
-            self._used = time.process_time()
-        since, first = self._began
+            self._began = (now, time.process_time(), step.done)
+        since, used, first = self._began
         words = words_of(step)
         left = time_left(step, seconds=now - since, steps=step.done - first)
         tell(self._stage, step.done, step.total, words if left is None else f"{words}, {left}")
         if self._watched and now - since >= _WATCHED_SECONDS:
             self._watched = False
-            if text := crowded(time.process_time() - self._used, seconds=now - since, threads=self._threads):
+            if text := crowded(time.process_time() - used, seconds=now - since, threads=self._threads):
                 note(self._stage, text)
 
 

@@ -24,7 +24,7 @@ from cxr_core.evaluate.parts import Estimate
 from cxr_core.evaluate.proofs import SourceProbe, Verdict
 from cxr_core.split.folds import Members, Split, leak_free
 from cxr_core.stats.clusters import Patients, clustered_area
-from cxr_core.stats.roc import auc_influence, auc_of
+from cxr_core.stats.roc import mean_area
 
 __all__ = ["source_probe"]
 
@@ -112,24 +112,10 @@ def _told_apart(asked: _Asked) -> list[int]:
 
 def _estimate(asked: _Asked, kept: Sequence[int], confidence: float) -> Estimate:
     """Mean one-vs-rest AUC over the kept sources."""
-    n = len(asked.source)
-    truths = [asked.source == source for source in kept]
-    scores = [asked.scores[:, source] for source in kept]
-    pairs = list(zip(truths, scores, strict=True))
-    value = float(np.mean([auc_of(truth, score) for truth, score in pairs]))
-    each = [auc_influence(truth, score) for truth, score in pairs]
-    fewest = min(int(truth.sum()) for truth in truths)
+    area = mean_area([asked.source == source for source in kept], [asked.scores[:, source] for source in kept])
     # A kept source has several patients, so there are limits.
-    limits = clustered_area(
-        value,
-        np.mean(each, axis=0),
-        Patients.named(asked.groups),
-        alone=float(np.mean([(influence**2).sum() for influence in each])),
-        positives=fewest,
-        negatives=n - fewest,
-        confidence=confidence,
-    )
-    return over_patients(value, limits, method="cluster_delong", n=n)
+    limits = clustered_area(area, Patients.named(asked.groups), confidence=confidence)
+    return over_patients(area.value, limits, method="cluster_delong", n=len(asked.source))
 
 
 def _why_skipped(asked: _Asked, sources: Sequence[str]) -> str:

@@ -8,11 +8,13 @@ Laws: swapping the two turns the difference round; what one side has not, the di
 
 from __future__ import annotations
 
+import math
+
 from cxr_core.evaluate.drafts import Draft
 from cxr_core.evaluate.parts import Method
 from cxr_core.stats.clusters import Patients
 from cxr_core.stats.intervals import Interval
-from cxr_core.stats.paired import difference_limits, joined
+from cxr_core.stats.paired import difference_limits
 
 __all__ = ["difference"]
 
@@ -40,8 +42,8 @@ def difference(first: Draft, second: Draft, patients: Patients, *, confidence: f
             value,
             first.influence - second.influence,
             patients,
-            below=joined(first.value - first.clustered.low, second.clustered.high - second.value),
-            above=joined(first.clustered.high - first.value, second.value - second.clustered.low),
+            below=math.hypot(first.value - first.clustered.low, second.clustered.high - second.value),
+            above=math.hypot(first.clustered.high - first.value, second.value - second.clustered.low),
             rarer=first.rarer,
             confidence=confidence,
         )

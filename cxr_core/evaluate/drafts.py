@@ -25,7 +25,7 @@ from cxr_core.stats.calibration import calibration_limits
 from cxr_core.stats.clusters import Patients, clustered_area, clustered_share
 from cxr_core.stats.intervals import Interval, wilson
 from cxr_core.stats.losses import loss_limits
-from cxr_core.stats.roc import auc_influence, auc_of, delong_auc
+from cxr_core.stats.roc import delong_auc, mean_area
 
 __all__ = [
     "Draft",
@@ -89,7 +89,7 @@ def auc(arrays: Arrays, index: int, *, confidence: float) -> Draft:
         return Draft(method="delong", n=n, why=why)
     area = delong_auc(truth, arrays.scores[:, index], confidence=confidence)
     return replace(
-        _area(arrays, [index], area.value, confidence),
+        _area(arrays, [index], confidence),
         method=area.method,
         limits=Interval(low=area.low, high=area.high),
     )
@@ -102,9 +102,7 @@ def macro_auc(arrays: Arrays, *, confidence: float) -> Draft:
         found = ", ".join(f"{count} {slug}" for slug, count in zip(CLASSES, counts, strict=True))
         why = f"A macro AUC needs {_LEAST_A_SIDE} images a class, found {found}."
         return Draft(method="cluster_delong", n=len(arrays.label), why=why)
-    classes = range(len(CLASSES))
-    value = float(np.mean([auc_of(arrays.label == index, arrays.scores[:, index]) for index in classes]))
-    return _area(arrays, classes, value, confidence)
+    return _area(arrays, range(len(CLASSES)), confidence)
 
 
 def mean_fold_accuracy(arrays: Arrays, *, confidence: float) -> Draft:
@@ -165,28 +163,17 @@ def _if_enough(limits: Callable[[], Interval]) -> tuple[Interval | None, str]:
         return None, error.message
 
 
-def _area(arrays: Arrays, classes: Sequence[int], value: float, confidence: float) -> Draft:
+def _area(arrays: Arrays, classes: Sequence[int], confidence: float) -> Draft:
     """The mean of some classes' AUCs, with limits over patients."""
     truths = [arrays.label == index for index in classes]
-    each = [auc_influence(truth, arrays.scores[:, index]) for truth, index in zip(truths, classes, strict=True)]
-    fewest, influence = min(int(truth.sum()) for truth in truths), np.mean(each, axis=0)
-    clustered, why = _if_enough(
-        lambda: clustered_area(
-            value,
-            influence,
-            arrays.patients,
-            alone=float(np.mean([(influence**2).sum() for influence in each])),
-            positives=fewest,
-            negatives=len(arrays.label) - fewest,
-            confidence=confidence,
-        )
-    )
+    area = mean_area(truths, [arrays.scores[:, index] for index in classes])
+    clustered, why = _if_enough(lambda: clustered_area(area, arrays.patients, confidence=confidence))
     return Draft(
         method="cluster_delong",
         n=len(arrays.label),
-        value=value,
+        value=area.value,
         clustered=clustered,
-        influence=influence,
+        influence=area.influence,
         rarer=min(arrays.patients.among(side).n for truth in truths for side in (truth, ~truth)),
         why=why,
     )

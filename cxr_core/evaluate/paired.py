@@ -89,7 +89,8 @@ def area_differences(shared: Shared, *, confidence: float) -> dict[ClassSlug, Ar
         confidence: Two-sided coverage, in (0, 1).
     """
     first, second = Arrays.of(shared.first), Arrays.of(shared.second)
-    return {slug: _area(first, second, index, confidence) for index, slug in enumerate(CLASSES)}
+    same = np.array_equal(first.scores, second.scores)
+    return {slug: _area(first, second, index, confidence, same=same) for index, slug in enumerate(CLASSES)}
 
 
 def non_inferior(low: float | None, *, margin: float) -> NonInferior:
@@ -103,9 +104,8 @@ def non_inferior(low: float | None, *, margin: float) -> NonInferior:
     return NonInferior(margin=margin, low=low, verdict="shown" if shown else "not shown")
 
 
-def _area(first: Arrays, second: Arrays, index: int, confidence: float) -> AreaDifference:
+def _area(first: Arrays, second: Arrays, index: int, confidence: float, *, same: bool) -> AreaDifference:
     mine, theirs = (auc(side, index, confidence=confidence) for side in (first, second))
-    same = np.array_equal(first.scores, second.scores)
     found = difference(mine, theirs, first.patients, confidence=confidence, same=same)
     if found.value is None or found.clustered is None or mine.influence is None or theirs.influence is None:
         return AreaDifference(first=None, second=None, value=None, low=None, high=None, p=None, why=found.why)

@@ -16,6 +16,11 @@ from cxr_core.report.number import count, part, share
 
 __all__ = ["Belief", "beliefs"]
 
+Tone = Literal["good", "bad", ""]
+
+# Of the source probe's verdicts, where the other controls fail as they must; any other is bad.
+_TONES: dict[str, Tone] = {"not readable": "good", "not decided": ""}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Belief:
@@ -24,7 +29,7 @@ class Belief:
     question: str
     found: str | Markup
     reading: str
-    tone: Literal["good", "bad", ""] = ""
+    tone: Tone = ""
 
 
 def beliefs(material: Material) -> list[Belief]:
@@ -100,8 +105,8 @@ def _controls(material: Material) -> Belief:
         return Belief(question=question, found=Markup('<span class="missing">not measured</span>'), reading="unknown")
     unbeaten = [one.name for one in controls.pictures if one.verdict != "beaten"]
     probe, permuted = controls.source_probe.verdict, controls.permuted_labels.verdict
-    failed = not unbeaten and probe == "not readable" and permuted == "at chance"
-    reading = "they fail" if failed else "one of them does not fail, decides nothing or was not measured"
+    tone = _TONES.get(probe, "bad") if not unbeaten and permuted == "at chance" else "bad"
+    reading = "they fail" if tone == "good" else "one of them does not fail, decides nothing or was not measured"
     if unbeaten:
         reading = "the networks are not proven to know more than these"
     if any(one.verdict == "shortcut" for one in controls.pictures):
@@ -112,7 +117,7 @@ def _controls(material: Material) -> Belief:
         found=f"{beaten}{': not ' + ', '.join(unbeaten) if unbeaten else ''}; source probe "
         f"{probe}; permuted labels {permuted}",
         reading=reading,
-        tone="good" if failed else "" if not unbeaten and probe == "not decided" and permuted == "at chance" else "bad",
+        tone=tone,
     )
 
 

@@ -89,7 +89,7 @@ def _honest_error(
     """
     rng, n = np.random.default_rng(_SEED), len(gaps)
     bins = (gaps != 0).astype(np.float64)  # (N, B): a gap is 0 in its own bin only where nothing is in doubt
-    sums = np.stack([np.bincount(patients.of, weights=gap, minlength=patients.n) for gap in gaps.T], axis=1)  # (G, B)
+    sums = np.stack([patients.sums(gap) for gap in gaps.T], axis=1)  # (G, B)
     true, wild = [], []
     for _ in range(_ROUNDS):
         came = rng.random((_DRAWS, n)) < probabilities

@@ -25,7 +25,7 @@ from scipy import special
 
 from cxr_core.errors import EvidenceError
 from cxr_core.stats.intervals import Interval, check_confidence, wilson_limits
-from cxr_core.stats.roc import newcombe_limits, newcombe_variance
+from cxr_core.stats.roc import MeanArea, newcombe_limits, newcombe_variance
 
 __all__ = ["Patients", "clustered_area", "clustered_share", "t_quantile"]
 
@@ -90,6 +90,10 @@ class Patients:
         square = float((sums**2).sum())
         return float((sums**3).sum()) / square if square > 0 else 0.0
 
+    def bend(self, influence: NDArray[np.float64], quantile: float) -> float:
+        """How far the skew moves a limit that is a quantile's deviations away (Hall 1992, to the first term)."""
+        return (1 + 2 * quantile * quantile) / 6 * self.skew(influence)
+
     @property
     def images_that_go_together(self) -> float:
         """By how much a variance grows where a patient's images are all alike: sum of squares over sum, at least 1."""
@@ -119,16 +123,7 @@ def clustered_share(value: float, influence: NDArray[np.float64], patients: Pati
     return wilson_limits(value, n / effect, t_quantile(confidence, patients.n))
 
 
-def clustered_area(
-    value: float,
-    influence: NDArray[np.float64],
-    patients: Patients,
-    *,
-    alone: float,
-    positives: int,
-    negatives: int,
-    confidence: float,
-) -> Interval:
+def clustered_area(area: MeanArea, patients: Patients, *, confidence: float) -> Interval:
     """Limits of an AUC, or of a mean of AUCs: Newcombe's score interval, as wide as the data say, with t for z.
 
     The shape, by which an AUC is the less sure the further it is from 1, is Newcombe's (2006, method 5), whose variance
@@ -138,25 +133,20 @@ def clustered_area(
     given as they are, for as many images as patients give whose images are all alike.
 
     Args:
-        value: The AUC, in [0, 1].
-        influence: Of each image (N,).
-        patients: Of these N images.
-        alone: The variance that one of the AUCs would have were its images independent, the mean where several are
-            averaged: against it the design effect is told.
-        positives: Images with the class, of the AUC that has fewest where several are averaged.
-        negatives: Images without it.
+        area: The AUC or the mean; against its ``alone`` the design effect is told.
+        patients: Of its N images.
         confidence: Two-sided coverage, in (0, 1).
 
     Raises:
         EvidenceError: Fewer than two patients, or a confidence outside (0, 1).
     """
     t = t_quantile(confidence, patients.n)
-    variance = patients.variance(influence)
-    if variance > 0 and 0 < value < 1:
-        model = newcombe_variance(value, positives, negatives)
-        scale = (1 - _PRIOR) * variance / model + _PRIOR * variance / alone
-        return newcombe_limits(value, positives, negatives, t * math.sqrt(scale))
-    return newcombe_limits(value, positives, negatives, t * math.sqrt(patients.images_that_go_together))
+    variance = patients.variance(area.influence)
+    scale = patients.images_that_go_together
+    if variance > 0 and 0 < area.value < 1:
+        model = newcombe_variance(area.value, area.positives, area.negatives)
+        scale = (1 - _PRIOR) * variance / model + _PRIOR * variance / area.alone
+    return newcombe_limits(area.value, area.positives, area.negatives, t * math.sqrt(scale))
 
 
 def t_quantile(confidence: float, patients: int) -> float:

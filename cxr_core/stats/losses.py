@@ -63,5 +63,5 @@ def loss_limits(
     centre = (paid.sum() + added * (wrong + right)) / weight
     squares = ((paid - centre) ** 2).sum() * alike + added * alike * ((wrong - centre) ** 2 + (right - centre) ** 2)
     half = t * math.sqrt(squares) / weight
-    bent = t * math.sqrt(spread) + (1 + 2 * t * t) / 6 * patients.skew(influence)
+    bent = t * math.sqrt(spread) + patients.bend(influence, t)
     return Interval(low=max(0.0, min(centre - half, mean)), high=max(centre + half, mean + max(0.0, bent)))

@@ -21,7 +21,7 @@ from cxr_core.errors import EvidenceError
 from cxr_core.stats.clusters import Patients, t_quantile
 from cxr_core.stats.intervals import Interval
 
-__all__ = ["McNemar", "delong_p", "difference_limits", "joined", "mcnemar"]
+__all__ = ["McNemar", "delong_p", "difference_limits", "mcnemar"]
 
 _Floats = NDArray[np.float64]
 _ROUNDING = 1e-12
@@ -86,7 +86,8 @@ def difference_limits(
         difference: First minus second.
         influence: Of each image (N,) on the difference.
         patients: Of these N images.
-        below: Distances of the first figure to its lower limit and of the second to its upper one, joined.
+        below: Distances of the first figure to its lower limit and of the second to its upper one, joined as the sides
+            of a right angle.
         above: The same the other way round.
         rarer: Patients on the side that has fewest, at least 1.
         confidence: Two-sided coverage, in (0, 1).
@@ -94,12 +95,12 @@ def difference_limits(
     Raises:
         EvidenceError: Fewer than two patients, or a confidence outside (0, 1).
     """
-    t, variance = t_quantile(confidence, patients.n), patients.variance(influence)
+    variance = patients.variance(influence)
     seen = float(special.stdtrit(patients.degrees(influence), (1 + confidence) / 2)) ** 2 * variance
     more = 1 / rarer
     low = difference - math.sqrt(seen + more * below**2)
     high = difference + math.sqrt(seen + more * above**2)
-    bend = (1 + 2 * t * t) / 6 * patients.skew(influence)
+    bend = patients.bend(influence, t_quantile(confidence, patients.n))
     return Interval(low=max(-1.0, low + min(0.0, bend)), high=min(1.0, high + max(0.0, bend)))
 
 
@@ -128,8 +129,3 @@ def delong_p(difference: float, influence: _Floats, positive: NDArray[np.bool_],
     if variance <= (_ROUNDING * float(np.abs(influence).sum() + 1 / len(influence))) ** 2:
         return None
     return float(special.erfc(abs(difference) / math.sqrt(2 * variance)))
-
-
-def joined(one: float, other: float) -> float:
-    """Distances of two figures to their limits as one of their difference, were the two independent."""
-    return math.hypot(one, other)

@@ -9,6 +9,7 @@ AUC equals the Mann–Whitney statistic over m n, and the area under the curve's
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -21,10 +22,10 @@ from cxr_core.stats.intervals import Interval, normal_quantile
 
 __all__ = [
     "Auc",
+    "MeanArea",
     "RocCurve",
-    "auc_influence",
-    "auc_of",
     "delong_auc",
+    "mean_area",
     "newcombe_limits",
     "newcombe_variance",
     "roc_curve",
@@ -42,6 +43,26 @@ class Auc:
     positives: int
     negatives: int
     method: Literal["delong", "newcombe"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MeanArea:
+    """The mean of some AUCs of the same images, or one AUC.
+
+    Attributes:
+        value: In [0, 1].
+        influence: How much the value moves for a small weight more on each image: (N,), summing to 0. Of one AUC with
+            one image a patient the sum of squares is DeLong's variance but for m / (m - 1) and n / (n - 1).
+        alone: The variance that one of the AUCs would have were its images independent, the mean of several.
+        positives: Images with the class, of the AUC that has fewest.
+        negatives: Images without it.
+    """
+
+    value: float
+    influence: NDArray[np.float64]
+    alone: float
+    positives: int
+    negatives: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,39 +125,26 @@ def delong_auc(positive: ArrayLike, score: ArrayLike, *, confidence: float) -> A
     return Auc(value=value, variance=variance, low=low, high=high, positives=m, negatives=n, method=method)
 
 
-def auc_of(positive: ArrayLike, score: ArrayLike) -> float:
-    """The AUC alone: the share of pairs of a positive and a negative that the score orders.
+def mean_area(positives: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> MeanArea:
+    """The mean of some AUCs of the same images, and what its limits over patients need.
 
     Args:
-        positive: Truth (N,), boolean.
-        score: Score (N,), higher means more likely positive.
+        positives: Truth of each AUC, (N,) boolean.
+        scores: Score of each (N,), higher means more likely positive.
 
     Raises:
         EvidenceError: Lengths differ, a score is not finite, or a side is empty.
     """
-    truth, values = _checked(positive, score, least=1)
-    return float(_components(truth, values)[0].mean())
-
-
-def auc_influence(positive: ArrayLike, score: ArrayLike) -> NDArray[np.float64]:
-    """How much the AUC moves for a small weight more on each image: (N,), summing to 0.
-
-    With one image a patient the sum of squares is DeLong's variance but for m / (m - 1) and n / (n - 1).
-
-    Args:
-        positive: Truth (N,), boolean.
-        score: Score (N,), higher means more likely positive.
-
-    Raises:
-        EvidenceError: Lengths differ, a score is not finite, or a side is empty.
-    """
-    truth, values = _checked(positive, score, least=1)
-    by_positive, by_negative = _components(truth, values)
-    area = by_positive.mean()
-    influence = np.empty(len(truth))
-    influence[truth] = (by_positive - area) / len(by_positive)
-    influence[~truth] = (by_negative - area) / len(by_negative)
-    return influence
+    truths = [np.asarray(positive, dtype=bool) for positive in positives]
+    values, each = zip(*map(_area_and_influence, truths, scores), strict=True)
+    fewest = min(int(truth.sum()) for truth in truths)
+    return MeanArea(
+        value=float(np.mean(values)),
+        influence=np.mean(each, axis=0),
+        alone=float(np.mean([(influence**2).sum() for influence in each])),
+        positives=fewest,
+        negatives=len(truths[0]) - fewest,
+    )
 
 
 def newcombe_limits(value: float, m: float, n: float, z: float) -> Interval:
@@ -163,6 +171,16 @@ def newcombe_variance(area: float, m: float, n: float) -> float:
     """Variance of an AUC of this size by Newcombe's formula: Hanley and McNeil's (1982) with the numbers averaged."""
     star = (m + n) / 2 - 1
     return area * (1 - area) * (1 + star * ((1 - area) / (2 - area) + area / (1 + area))) / (m * n)
+
+
+def _area_and_influence(positive: ArrayLike, score: ArrayLike) -> tuple[float, NDArray[np.float64]]:
+    truth, values = _checked(positive, score, least=1)
+    by_positive, by_negative = _components(truth, values)
+    area = by_positive.mean()
+    influence = np.empty(len(truth))
+    influence[truth] = (by_positive - area) / len(by_positive)
+    influence[~truth] = (by_negative - area) / len(by_negative)
+    return float(area), influence
 
 
 def _components(truth: NDArray[np.bool_], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

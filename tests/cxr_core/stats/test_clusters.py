@@ -10,7 +10,7 @@ from scipy import stats
 from cxr_core.errors import EvidenceError
 from cxr_core.stats.clusters import Patients, clustered_area, clustered_share, t_quantile
 from cxr_core.stats.intervals import wilson
-from cxr_core.stats.roc import auc_influence, delong_auc, newcombe_variance
+from cxr_core.stats.roc import delong_auc, mean_area, newcombe_variance
 from tests.cxr_core.stats.test_roc import kernel_matrix
 
 IMAGES = st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=4, max_size=60)
@@ -58,7 +58,9 @@ def test_the_variance_of_an_auc_is_obuchowskis(seed, count):
     truth = np.arange(30) % 2 == 0
     score = np.round(truth + rng.normal(size=30), 1)
     patients = Patients.named([str(each) for each in patient])
-    assert patients.variance(auc_influence(truth, score)) == pytest.approx(obuchowski(truth, score, patient), abs=1e-12)
+    assert patients.variance(mean_area([truth], [score]).influence) == pytest.approx(
+        obuchowski(truth, score, patient), abs=1e-12
+    )
 
 
 def test_with_one_image_a_patient_the_auc_has_delongs_variance():
@@ -67,7 +69,9 @@ def test_with_one_image_a_patient_the_auc_has_delongs_variance():
     score = truth + rng.normal(size=400)
     alone = Patients.named([str(each) for each in range(400)])
     delong = delong_auc(truth, score, confidence=0.95).variance
-    assert alone.variance(auc_influence(truth, score)) == pytest.approx(delong * 199 / 200 * 400 / 399, rel=1e-9)
+    assert alone.variance(mean_area([truth], [score]).influence) == pytest.approx(
+        delong * 199 / 200 * 400 / 399, rel=1e-9
+    )
 
 
 @given(IMAGES, st.integers(2, 5))
@@ -109,10 +113,9 @@ def test_an_area_stays_inside_its_limits_and_below_certainty(seed, apart):
     truth = np.arange(24) % 2 == 0
     score = apart * truth + rng.normal(size=24)
     patients = Patients.named([str(each // 2) for each in range(24)])
-    influence = auc_influence(truth, score)
-    value = delong_auc(truth, score, confidence=0.95).value
-    alone = float((influence**2).sum())
-    limits = clustered_area(value, influence, patients, alone=alone, positives=12, negatives=12, confidence=0.95)
+    area = mean_area([truth], [score])
+    value, influence, alone = area.value, area.influence, float((area.influence**2).sum())
+    limits = clustered_area(area, patients, confidence=0.95)
     assert 0 <= limits.low <= value <= limits.high <= 1
     assert limits.low < 1
     if not 0 < value < 1:
@@ -131,16 +134,8 @@ def test_an_area_of_many_images_has_the_limits_of_its_plain_variance():
     rng = np.random.default_rng(4)
     truth = np.arange(8000) < 4000
     score = 1.5 * truth + rng.normal(size=8000)
-    influence, area = auc_influence(truth, score), delong_auc(truth, score, confidence=0.95)
-    limits = clustered_area(
-        area.value,
-        influence,
-        Patients(of=np.arange(8000)),
-        alone=float((influence**2).sum()),
-        positives=4000,
-        negatives=4000,
-        confidence=0.95,
-    )
+    area = delong_auc(truth, score, confidence=0.95)
+    limits = clustered_area(mean_area([truth], [score]), Patients(of=np.arange(8000)), confidence=0.95)
     assert limits.low == pytest.approx(area.low, abs=5e-4)
     assert limits.high == pytest.approx(area.high, abs=5e-4)
 

@@ -10,7 +10,8 @@ from statsmodels.stats.contingency_tables import mcnemar as reference
 from cxr_core.errors import EvidenceError
 from cxr_core.stats.clusters import Patients
 from cxr_core.stats.paired import delong_p, difference_limits, mcnemar
-from cxr_core.stats.roc import auc_influence, auc_of
+from cxr_core.stats.roc import mean_area
+from tests.cxr_core.stats.test_roc import delong_by_hand, kernel_matrix
 
 VERDICTS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 
@@ -47,7 +48,8 @@ def sides(positives, negatives, seed, *, apart=0.5, images=1):
 
 
 def moved(truth, first, second):
-    return auc_of(truth, first) - auc_of(truth, second), auc_influence(truth, first) - auc_influence(truth, second)
+    mine, theirs = (mean_area([truth], [score]) for score in (first, second))
+    return mine.value - theirs.value, mine.influence - theirs.influence
 
 
 def limits(truth, first, second, patients, *, below=0.05, above=0.03, confidence=0.95):
@@ -95,24 +97,13 @@ def test_of_many_patients_the_limits_become_those_of_the_spread():
     assert (found.low, found.high) == (pytest.approx(value - half, rel=0.03), pytest.approx(value + half, rel=0.03))
 
 
-def delong(truth, first, second):
-    """DeLong, DeLong and Clarke-Pearson 1988, eq. 4 to 6, as they are written: each positive against each negative."""
-    parts = []
-    for scores in (first, second):
-        wins = np.sign(scores[truth][:, None] - scores[~truth][None, :]) / 2 + 0.5
-        parts.append((wins.mean(), wins.mean(axis=1), wins.mean(axis=0)))
-    s10 = np.cov([parts[0][1], parts[1][1]]) / truth.sum()
-    s01 = np.cov([parts[0][2], parts[1][2]]) / (~truth).sum()
-    contrast = np.array([1, -1])
-    z = (parts[0][0] - parts[1][0]) / float(contrast @ (s10 + s01) @ contrast) ** 0.5
-    return 2 * stats.norm.sf(abs(z))
-
-
 @given(SEEDS)
 def test_with_one_image_a_patient_p_is_delongs(seed):
     truth, first, second, patients = sides(9, 21, seed)
     value, influence = moved(truth, first, second)
-    assert delong_p(value, influence, truth, patients) == pytest.approx(delong(truth, first, second), abs=1e-9)
+    covariance, contrast = delong_by_hand(truth, first, second), np.array([1, -1])
+    wanted = 2 * stats.norm.sf(abs(value) / (contrast @ covariance @ contrast) ** 0.5)
+    assert delong_p(value, influence, truth, patients) == pytest.approx(wanted, abs=1e-9)
 
 
 def obuchowski(truth, first, second, patients):
@@ -120,7 +111,7 @@ def obuchowski(truth, first, second, patients):
     value, variance = 0.0, 0.0
     positive, negative = np.zeros(patients.n), np.zeros(patients.n)
     for sign, scores in ((1, first), (-1, second)):
-        wins = np.sign(scores[truth][:, None] - scores[~truth][None, :]) / 2 + 0.5
+        wins = kernel_matrix(truth, scores)
         area = wins.mean()
         value += sign * area
         for of, each in zip(patients.of[truth], wins.mean(axis=1) - area, strict=True):
