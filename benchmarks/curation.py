@@ -208,22 +208,26 @@ def _cosines(count: int) -> Array:
 
 @contextmanager
 def _peak_memory() -> Generator[list[int]]:
-    """The most bytes this process held in the block, looked at every 20 ms; pages of mapped files, which the system
-    takes back at will, are not counted."""
+    """The most bytes this process held in the block, looked at every 20 ms and when it ends, however soon;
+    pages of mapped files, which the system takes back at will, are not counted."""
     peak, done = [0], threading.Event()
 
     def look() -> None:
-        while not done.wait(0.02):
-            _, resident, shared, *_ = Path("/proc/self/statm").read_text(encoding="ascii").split()
-            peak[0] = max(peak[0], (int(resident) - int(shared)) * resource.getpagesize())
+        _, resident, shared, *_ = Path("/proc/self/statm").read_text(encoding="ascii").split()
+        peak[0] = max(peak[0], (int(resident) - int(shared)) * resource.getpagesize())
 
-    watch = threading.Thread(target=look)
-    watch.start()
+    def watch() -> None:
+        while not done.wait(0.02):
+            look()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
     try:
         yield peak
     finally:
         done.set()
-        watch.join()
+        watching.join()
+        look()
 
 
 def _params() -> Any:
